@@ -105,8 +105,22 @@ const PARTS: &[(&str, &str)] = &[
     ("machine/service_clock.rs", "ServiceClock"),
     ("machine/session_locks.rs", "SessionLocks"),
     ("machine/settlement.rs", "Settlement"),
+    ("machine/slot_wait.rs", "SlotWait"),
     ("machine/timers.rs", "Timers"),
     ("machine/tokens.rs", "Tokens"),
+];
+
+/// Files of the client machine that have no state: names and shapes that parts and wiring share.
+const VOCABULARY: &[&str] = &[
+    "machine/attachment.rs",
+    "machine/backoff.rs",
+    "machine/effect.rs",
+    "machine/id.rs",
+    "machine/owner.rs",
+    "machine/renewal_end.rs",
+    "machine/request_message.rs",
+    "machine/settings.rs",
+    "machine/size_limits.rs",
 ];
 
 /// What all parts may use.
@@ -127,6 +141,24 @@ fn parts_of_the_machine_know_only_ids_of_each_other() {
         let (_, fields) = declared.iter().find_map(|name| code.split_once(name.as_str())).expect("the part's table");
         let (fields, _) = fields.split_once("\n}").expect("the end of a struct");
         assert!(!words(fields).any(|word| word == "pub"), "{part}: fields of {table} are not private");
+    }
+}
+
+/// What is no part is wiring, by calls from part to part, or vocabulary.
+#[test]
+fn wiring_of_the_machine_owns_no_table() {
+    let is_part = |path: &Path| PARTS.iter().any(|(part, _)| path.ends_with(part)) || path.ends_with("machine/mod.rs");
+    for (path, code) in sources("machine") {
+        if is_part(&path) {
+            continue;
+        }
+        let wires = code.contains("impl<S: Storage> ClientMachine<S>");
+        let is_vocabulary = VOCABULARY.iter().any(|file| path.ends_with(file));
+        assert!(wires != is_vocabulary, "{}: neither a part, nor wiring, nor vocabulary, or two of these", path.display());
+        for word in words(&code) {
+            let table = ["TableOf", "MarksOf", "Slots", "Chain", "Joint"].contains(&word);
+            assert!(!table, "{} has a table of its own: {word}", path.display());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Locks that are kept while the application is busy.
 
 use super::call::{self, Call, Endpoint};
-use super::receiver::other_entity;
+use super::settling::other_entity;
 use super::{Access, DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
 use crate::runtime::Runtime;

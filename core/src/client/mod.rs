@@ -51,6 +51,7 @@ mod session;
 mod session_processor;
 #[cfg(feature = "serde")]
 mod session_state;
+mod settling;
 mod state;
 mod transaction;
 #[cfg(feature = "alloc")]

@@ -1,11 +1,9 @@
 //! Receiving from a queue or subscription, and settling what was received.
 
-use super::attempts::{Attempt, Turn};
-use super::call::{self, Endpoint, Pending, TransactionOf};
+use super::call::{self, Endpoint, Pending};
+use super::settling::{Settling, other_entity};
 use super::{Error, StorageOf};
-use crate::machine::{
-    Cause, ClientMachine, Clock, Disposition, EndpointId, Entity, Failure, Locked, OperationId, Properties,
-};
+use crate::machine::{Cause, Disposition, Entity, Failure, Locked, Properties};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::received::Origin;
@@ -15,7 +13,7 @@ use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 
 /// Receives messages. It is a handle: clones share one link, and messages may be settled while others are received. With
 /// the last clone dropped, the link is closed in the background, and what it has not handed out is given back.
@@ -218,72 +216,6 @@ impl<R: Runtime, F: FnMut(ReceivedMessage<StorageOf<R>>) + Unpin> Future for Giv
 
 /// How a settlement ended.
 type Settled<R> = Result<(), Error<StorageOf<R>>>;
-
-/// Settling a message once.
-pub(super) struct Settling<'c, R: Runtime> {
-    pub(super) endpoint: &'c Endpoint<R>,
-    pub(super) message: Locked,
-    pub(super) disposition: Disposition<'c>,
-    pub(super) transaction: Option<TransactionOf<R>>,
-    /// Why it is not even begun.
-    pub(super) refused: Option<Failure<StorageOf<R>>>,
-}
-
-/// Nothing in it is pinned.
-impl<R: Runtime> Unpin for Settling<'_, R> {}
-
-impl<'c, R: Runtime> Settling<'c, R> {
-    /// Settles a message through a receiver of its entity.
-    pub(super) fn new(
-        endpoint: &'c Endpoint<R>,
-        message: &ReceivedMessage<StorageOf<R>>,
-        disposition: Disposition<'c>,
-        transaction: Option<TransactionOf<R>>,
-    ) -> Self {
-        Self { endpoint, message: message.locked(), disposition, transaction, refused: other_entity(endpoint, message) }
-    }
-}
-
-/// The failure for a message of another entity than the receiver's.
-pub(super) fn other_entity<R: Runtime>(
-    endpoint: &Endpoint<R>,
-    message: &ReceivedMessage<StorageOf<R>>,
-) -> Option<Failure<StorageOf<R>>> {
-    let (theirs, ours) = (message.entity()?, &endpoint.entity);
-    let names = format_args!("it is of {theirs}, and the receiver of {ours}");
-    (theirs != ours).then(|| Failure::told(Cause::Argument(Argument::OtherEntity), &names))
-}
-
-impl<R: Runtime> Attempt<R> for Settling<'_, R> {
-    fn entity(&self) -> &Entity<StorageOf<R>> {
-        &self.endpoint.entity
-    }
-
-    fn endpoint(&self) -> Option<EndpointId> {
-        Some(self.endpoint.id)
-    }
-
-    fn clock(&self) -> Clock {
-        self.endpoint.shared.clock()
-    }
-
-    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        match self.refused.take() {
-            Some(refused) => Err(refused),
-            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker),
-        }
-    }
-
-    fn poll(
-        &mut self,
-        machine: &mut ClientMachine<StorageOf<R>>,
-        clock: Clock,
-        operation: OperationId,
-    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let Self { endpoint, message, disposition, transaction, .. } = self;
-        machine.poll_settle(clock, operation, &endpoint.entity, message, disposition, *transaction)
-    }
-}
 
 impl<R: Runtime> Receiver<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {

@@ -1,8 +1,8 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
 
 use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
-use super::receiver::Settling;
 use super::sender::{Sending, SendingBatch};
+use super::settling::Settling;
 use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
 use crate::engine::EngineError;
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};

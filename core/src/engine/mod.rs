@@ -24,6 +24,7 @@ mod entries;
 pub mod error;
 mod event;
 mod frames;
+mod free_handle;
 mod id;
 mod link;
 mod negotiation;

@@ -1,9 +1,9 @@
 //! Links: attached when they are needed and may be, and again when they were lost (docs/evidence/wire-protocol.md §1.5,
 //! §6.4).
 
+use super::attachment::{Attachment, ReceiveMode, Work};
 use super::id::EndpointId;
 use super::link_up::Traffic;
-use super::links::{Attachment, ReceiveMode, Work};
 use super::node::CBS;
 use super::routes::Route;
 use super::tokens::User;

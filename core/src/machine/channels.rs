@@ -8,31 +8,13 @@
 use super::Failure;
 use super::backoff::Backoff;
 use super::id::{EntityId, RequestId, TokenId};
+use super::owner::Owner;
 use crate::engine::{DeliveryId, LinkId, OutcomeKind};
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
 use crate::storage::{Chain, Index, Joint, Key, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::time::Timestamp;
 use crate::wire::Full;
-
-/// The call, lock or token that waits for a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    Operation(Key),
-    /// A settlement, and what it makes of the message: all that counts is that the response tells of no failure.
-    Settlement(Key, OutcomeKind),
-    /// The renewal of a lock.
-    Renewal(Key),
-    /// A token, and the end of the one that is put.
-    Token(TokenId, Timestamp),
-}
-
-impl Owner {
-    /// Whether the application has to go on with it.
-    pub(super) fn is_operation(self) -> bool {
-        matches!(self, Self::Operation(_) | Self::Settlement(..))
-    }
-}
 
 /// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
 pub(super) enum Stage<S: Storage> {

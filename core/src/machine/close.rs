@@ -1,9 +1,10 @@
 //! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
 
+use super::attachment::{Attachment, ReceiveMode};
 use super::calls::State;
 use super::credit::PATIENCE;
 use super::id::{EndpointId, OperationId};
-use super::links::{Attachment, Gone, ReceiveMode, Sort};
+use super::links::{Gone, Sort};
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
 use crate::storage::{Features, Storage};

@@ -2,9 +2,10 @@
 //! becomes of their link.
 
 use super::ClientMachine;
+use super::attachment::{Attachment, ReceiveMode};
 use super::grant::Stock;
 use super::id::EndpointId;
-use super::links::{Attachment, Endpoint, ReceiveMode, Sort};
+use super::links::{Endpoint, Sort};
 use super::routes::Route;
 use crate::engine::LinkId;
 use crate::servicebus::received::{Origin, ReceivedMessage};

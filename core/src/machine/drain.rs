@@ -1,9 +1,9 @@
 //! Drains: unused credit is taken back, and a link that is silent is asked whether it is alive
 //! (docs/evidence/invariants.md §1 rows 1, 4–10).
 
+use super::attachment::Attachment;
 use super::credit::{ANSWER, Next, PATIENCE, SILENCE};
 use super::id::OperationId;
-use super::links::Attachment;
 use super::{ClientMachine, Clock, Timer};
 use crate::storage::{Features, Storage};
 use crate::time::Millis;

@@ -1,9 +1,10 @@
 //! What the engine tells: frames while they are applied, events afterwards.
 
+use super::attachment::Attachment;
 use super::calls::{Calls, Outcome, State};
 use super::channels::Channels;
 use super::link_up::LinkUp;
-use super::links::{Attachment, Links};
+use super::links::Links;
 use super::lock_renewals::LockRenewals;
 use super::request::REQUEST;
 use super::routes::{Route, Routes};

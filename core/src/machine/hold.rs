@@ -1,9 +1,9 @@
 //! Receivers of sessions: they hold a session as long as their link lives (docs/evidence/wire-protocol.md §4.6).
 
 use super::calls::Outcome;
-use super::channels::Owner;
 use super::id::{EndpointId, OperationId, SessionLockId};
 use super::links::Endpoint;
+use super::owner::Owner;
 use super::session_locks::Answer;
 use super::{Capacity, Cause, ClientMachine, Clock, Entity, Failure, Kind, Offer};
 use crate::engine::LinkId;

@@ -4,6 +4,7 @@
 
 use super::backoff::Backoff;
 use super::id::{EndpointId, RenewalId, RequestId};
+use super::renewal_end::RenewalEnd;
 use super::service_clock::{LONGEST_LOCK, ServiceClock};
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
@@ -15,28 +16,7 @@ use crate::servicebus::received::Origin;
 use crate::storage::{Chain, Index, Joint, Place, Spare, Storage, Table, TableOf, room};
 use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::Full;
-use core::fmt;
 use core::task::Poll;
-
-/// How the renewal of a lock ended.
-pub enum RenewalEnd<S: Storage> {
-    /// The message was settled, or the session, the receiver or the client was closed.
-    Released,
-    /// The longest time for which the lock was to be renewed has passed; the lock ends by itself.
-    Elapsed,
-    /// The lock is lost.
-    Lost(Failure<S>),
-}
-
-impl<S: Storage> fmt::Debug for RenewalEnd<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Released => f.write_str("Released"),
-            Self::Elapsed => f.write_str("Elapsed"),
-            Self::Lost(failure) => f.debug_tuple("Lost").field(failure).finish(),
-        }
-    }
-}
 
 /// The lock that is renewed.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 
 mod access_token;
 mod attach;
+mod attachment;
 mod backoff;
 mod calls;
 mod channels;
@@ -28,12 +29,15 @@ mod occupancy;
 mod operation;
 #[cfg(feature = "alloc")]
 mod order;
+mod owner;
 mod phase;
 mod prefetch;
 mod put_token;
 mod receive;
+mod renewal_end;
 mod renewing;
 mod request;
+mod request_message;
 mod routes;
 mod send;
 mod service_clock;
@@ -41,6 +45,9 @@ mod session_locks;
 mod settings;
 mod settle;
 mod settlement;
+mod size_limits;
+#[cfg(feature = "alloc")]
+mod slot_wait;
 mod timers;
 mod tokens;
 
@@ -57,13 +64,14 @@ use core::fmt;
 
 use backoff::HEALTHY;
 use calls::Calls;
-use channels::{Channels, Owner};
+use channels::Channels;
 use credit::Credit;
 use effect::Effect;
 use id::RequestId;
 use link_up::LinkUp;
 use links::Links;
 use lock_renewals::LockRenewals;
+use owner::Owner;
 use routes::Routes;
 use service_clock::ServiceClock;
 use session_locks::SessionLocks;
@@ -76,18 +84,19 @@ pub use crate::servicebus::entity::Entity;
 pub use crate::servicebus::failure::{Cause, Failure, Offer};
 pub use crate::servicebus::session_choice::SessionChoice;
 pub(crate) use attach::Kind;
+pub use attachment::ReceiveMode;
 pub use calls::Outcome;
 pub use control::Control;
 pub use id::{EndpointId, OperationId, RenewalId};
 pub use link_up::{Phase, Want};
-pub use links::ReceiveMode;
-pub use lock_renewals::RenewalEnd;
+
 pub use occupancy::Occupancy;
 #[cfg(feature = "alloc")]
 pub(crate) use order::PLACE_AND_TURN;
-pub use send::SizeLimits;
+pub use renewal_end::RenewalEnd;
 pub use settings::Settings;
 pub use settlement::Locked;
+pub use size_limits::SizeLimits;
 pub use tokens::Audience;
 
 /// The two clocks at one moment.
@@ -155,7 +164,7 @@ pub struct ClientMachine<S: Storage> {
     connection: Option<Connection<S>>,
     /// Waits of tasks that have no slot.
     #[cfg(feature = "alloc")]
-    slot_wait: order::SlotWait,
+    slot_wait: slot_wait::SlotWait,
 }
 
 impl<S: Storage> fmt::Debug for ClientMachine<S> {
@@ -210,7 +219,7 @@ impl<S: Storage> ClientMachine<S> {
             renews_itself: Instant::ZERO,
             timers: Timers::new(),
             #[cfg(feature = "alloc")]
-            slot_wait: order::SlotWait::default(),
+            slot_wait: slot_wait::SlotWait::default(),
             settings,
         }
     }

@@ -13,28 +13,6 @@ use core::task::Poll;
 /// Slots that are free before a message gets a place in an order: its own, and one for the attempts of that whose turn it is.
 pub(crate) const PLACE_AND_TURN: u8 = 2;
 
-/// Until when tasks wait for the slot of a call that have none.
-#[derive(Debug, Default)]
-pub(super) struct SlotWait {
-    /// The end of the first of these waits.
-    until: Option<Instant>,
-    /// When one was over that its task does not know of yet.
-    over: Option<Instant>,
-}
-
-impl SlotWait {
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.until.is_some_and(|until| until <= now) {
-            (self.until, self.over) = (None, Some(now));
-        }
-    }
-
-    /// The end of the first wait, or of what comes before.
-    pub(super) fn next(&self, other: Option<Instant>) -> Option<Instant> {
-        self.until.into_iter().chain(other).min()
-    }
-}
-
 impl<S: Storage> ClientMachine<S> {
     /// The place of a call in the order of its sender.
     ///
@@ -100,14 +78,13 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A task waits for a slot until then.
     pub(crate) fn end_slot_wait(&mut self, until: Instant) {
-        if self.slot_wait.until.is_none_or(|known| until < known) {
-            self.slot_wait.until = Some(until);
+        if self.slot_wait.begin(until) {
             self.timers.moves();
         }
     }
 
     /// When a wait for a slot was over, if one was since this was asked last: the deadlines of the others are to be told again.
     pub(crate) fn take_ended_slot_wait(&mut self) -> Option<Instant> {
-        self.slot_wait.over.take()
+        self.slot_wait.take_over()
     }
 }

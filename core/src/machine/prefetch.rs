@@ -1,7 +1,7 @@
 //! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
 
+use super::attachment::ReceiveMode;
 use super::id::EndpointId;
-use super::links::ReceiveMode;
 use super::{ClientMachine, Clock, Timer};
 use crate::servicebus::message::LOCKED_UNTIL;
 use crate::storage::Storage;

@@ -1,7 +1,7 @@
 //! Entities come into use and go out of it, and their tokens are put to `$cbs`.
 
-use super::channels::Owner;
 use super::id::{EntityId, TokenId};
+use super::owner::Owner;
 use super::tokens::{Attempt, SAS_TOKEN, TokenText, Tokens, User};
 use super::{Capacity, ClientMachine, Clock, EngineError, Entity, Failure, Path};
 use crate::storage::Storage;

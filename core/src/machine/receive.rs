@@ -2,10 +2,10 @@
 //! (docs/evidence/invariants.md §1 rows 4–10).
 
 use super::attach::is_of_room;
+use super::attachment::{Attachment, ReceiveMode};
 use super::calls::State;
 use super::credit::Overdue;
 use super::id::{EndpointId, OperationId};
-use super::links::{Attachment, ReceiveMode};
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;

@@ -1,8 +1,9 @@
 //! Renews locks: their requests and the answers.
 
-use super::channels::Owner;
 use super::id::{EndpointId, OperationId, RenewalId, RequestId};
-use super::lock_renewals::{Due, Ended, LockRenewals, RenewalEnd, State, Subject, Turn, is_gone};
+use super::lock_renewals::{Due, Ended, LockRenewals, State, Subject, Turn, is_gone};
+use super::owner::Owner;
+use super::renewal_end::RenewalEnd;
 use super::service_clock::LONGEST_LOCK;
 use super::settlement::Locked;
 use super::tokens::User;

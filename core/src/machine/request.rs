@@ -2,18 +2,18 @@
 //! §5).
 
 use super::calls::{Outcome, State};
-use super::channels::{Channels, Links, Owner, Row};
+use super::channels::{Channels, Links, Row};
 use super::id::{OperationId, RenewalId, RequestId, TokenId};
+use super::owner::Owner;
+use super::request_message::{RequestMessage, check_response, request_id, response_to};
 use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Entity, Failure, Path, Timer, client};
 use crate::engine::{DeliveryId, SendOptions, Tag};
-use crate::servicebus::Reason;
 use crate::servicebus::management::{self, Response};
-use crate::storage::{Features, Generation, Key, Payload, Payloads, Spare, Storage, Text, TransactionOf};
+use crate::storage::{Features, Key, Payload, Payloads, Spare, Storage, TransactionOf};
 use crate::time::Instant;
-use crate::wire::message::{MessageView, section};
-use crate::wire::messaging::{DeliveryState, MessageId, Properties, put_section};
-use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
+use crate::wire::messaging::DeliveryState;
+use crate::wire::{Encode, Value};
 use core::task::Poll;
 
 /// Marks the engine's number of a delivery as that of a request.
@@ -24,81 +24,6 @@ const RESPONSE_CREDIT: u32 = 100;
 const IN_VAIN: u32 = 4;
 /// A table of deliveries with this many free places is large.
 const LARGE: usize = 10_000;
-
-/// Names a request in its message-id: place and generation, so that a late response finds nobody else. A UUID, as the Python
-/// SDK has it (docs/evidence/wire-protocol.md §2).
-pub(super) fn request_id(key: Key) -> Uuid {
-    Uuid((u128::from(key.index) << 96 | u128::from(key.generation.get()) << 64).to_be_bytes())
-}
-
-pub(super) fn parse_request_id(id: Uuid) -> Option<Key> {
-    let id = u128::from_be_bytes(id.0);
-    let generation = Generation::new((id >> 64) as u32)?;
-    (id as u64 == 0).then_some(Key { index: (id >> 96) as u32, generation })
-}
-
-/// The request that a response answers.
-fn response_to(response: &[u8]) -> Option<Key> {
-    match MessageView::parse(response).ok()?.properties_view()?.correlation_id()? {
-        MessageId::Uuid(id) => parse_request_id(id),
-        _ => None,
-    }
-}
-
-/// A request as it is sent.
-pub(super) struct RequestMessage<'a> {
-    pub(super) id: Uuid,
-    pub(super) to: &'a str,
-    pub(super) reply_to: &'a str,
-    pub(super) operation: &'a str,
-    pub(super) properties: &'a [(&'a str, Value<'a>)],
-    pub(super) body: &'a dyn Encode,
-}
-
-impl Encode for RequestMessage<'_> {
-    fn encode(&self, sink: &mut Sink<'_>) {
-        Properties {
-            message_id: Some(MessageId::Uuid(self.id)),
-            to: Some(self.to),
-            reply_to: Some(self.reply_to),
-            ..Properties::EMPTY
-        }
-        .encode(sink);
-        put_section(sink, section::APPLICATION_PROPERTIES);
-        let mut map = MapWriter::begin(sink);
-        map.put("operation", self.operation);
-        map.put_all(self.properties);
-        map.end();
-        put_section(sink, section::AMQP_VALUE);
-        self.body.encode(sink);
-    }
-}
-
-/// The value of a key that is spelled in one way or the other.
-#[inline(never)]
-fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
-    map.get(one).or_else(|| map.get(other))
-}
-
-/// The status of a response, and the failure that it tells. `$cbs` and `$management` spell the keys in different ways
-/// (docs/evidence/wire-protocol.md §0 fact 12).
-#[cfg_attr(not(feature = "alloc"), inline(never))]
-pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
-    let malformed = || Failure::new(Cause::Malformed);
-    let view = MessageView::parse(payload).map_err(|_| malformed())?;
-    let properties = view.application_properties().map_err(|_| malformed())?;
-    let get = |one, other| either(&properties, one, other);
-    let status = get("statusCode", "status-code").and_then(|value| value.as_i64()).ok_or_else(malformed)?;
-    if (200..300).contains(&status) {
-        return Ok(());
-    }
-    let condition = get("errorCondition", "error-condition").and_then(|value| value.as_str());
-    let reason = Reason::from_status(u16::try_from(status).unwrap_or(500), condition);
-    let description = get("statusDescription", "status-description").and_then(|value| value.as_str());
-    let words = description.or(condition).unwrap_or_default();
-    *last = S::Text::cut(words);
-    Err(Failure::described(Cause::Service(reason), words))
-}
 
 impl<S: Storage> ClientMachine<S> {
     /// A place for a request to a node. The last one is not for those whose response waits for its application, which

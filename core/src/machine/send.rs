@@ -1,29 +1,15 @@
 //! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
 
+use super::attachment::Work;
 use super::calls::{Outcome, State};
 use super::id::{EndpointId, OperationId};
-use super::links::Work;
+use super::size_limits::SizeLimits;
 use super::{Capacity, Cause, ClientMachine, EngineError, Failure};
 use crate::engine::{OutcomeKind, SendOptions, Tag};
 use crate::log::Maybe;
 use crate::servicebus::Reason;
 use crate::storage::{Storage, TransactionOf};
 use core::task::Poll;
-
-/// What a sender may send at once, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SizeLimits {
-    /// One message.
-    pub message: u64,
-    /// One batch.
-    pub batch: u64,
-}
-
-/// The limits that senders assume when the link tells none (docs/evidence/wire-protocol.md §3.3).
-const DEFAULT_SIZE: u64 = 1 << 20;
-/// The limit of a batch where a message may have less than a mebibyte.
-const STANDARD_SIZE: u64 = 1 << 18;
 
 impl<S: Storage> ClientMachine<S> {
     /// Waits until an endpoint's link is there.
@@ -43,13 +29,11 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Pending;
         };
         let told = connection.link(link).map_or(0, |status| status.peer_max_message_size);
-        let message = if told == 0 { DEFAULT_SIZE } else { told };
-        let known = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };
         let batch = match found.work() {
-            Work::Sender { max_batch_size } if max_batch_size != 0 => u64::from(max_batch_size),
-            _ => known,
+            Work::Sender { max_batch_size } => max_batch_size,
+            _ => 0,
         };
-        Poll::Ready(Ok(SizeLimits { message, batch: batch.min(message) }))
+        Poll::Ready(Ok(SizeLimits::of(told, batch)))
     }
 
     /// Sends a message once the link is there and waits for the outcome. `unsent` is the encoded message until the engine has

@@ -1,9 +1,9 @@
 //! Settling: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row 25).
 
 use super::calls::{Outcome, State};
-use super::channels::Owner;
 use super::hold::Hold;
 use super::id::OperationId;
+use super::owner::Owner;
 use super::settlement::{Locked, STEPS};
 use super::{Cause, ClientMachine, Clock, EngineError, Entity, Failure, Timer};
 use crate::engine::{DeliveryId, LinkId};
