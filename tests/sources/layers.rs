@@ -154,7 +154,11 @@ fn wiring_of_the_machine_owns_no_table() {
         }
         let wires = code.contains("impl<S: Storage> ClientMachine<S>");
         let is_vocabulary = VOCABULARY.iter().any(|file| path.ends_with(file));
-        assert!(wires != is_vocabulary, "{}: neither a part, nor wiring, nor vocabulary, or two of these", path.display());
+        assert!(
+            wires != is_vocabulary,
+            "{}: neither a part, nor wiring, nor vocabulary, or two of these",
+            path.display()
+        );
         for word in words(&code) {
             let table = ["TableOf", "MarksOf", "Slots", "Chain", "Joint"].contains(&word);
             assert!(!table, "{} has a table of its own: {word}", path.display());

@@ -13,11 +13,37 @@ use core::task::Waker;
 pub(super) type Ticket = (u8, u64);
 
 /// A task that waits for a slot.
-#[derive(Debug)]
-struct Waiter {
-    waker: Waker,
-    until: Option<Instant>,
+mod waiter {
+    use crate::time::Instant;
+    use core::task::Waker;
+
+    /// Its fields are read by methods alone, so that a test can count the waiters that are looked at.
+    #[derive(Debug)]
+    pub(super) struct Waiter {
+        waker: Waker,
+        until: Option<Instant>,
+    }
+
+    impl Waiter {
+        pub(super) fn new(waker: Waker, until: Option<Instant>) -> Self {
+            Self { waker, until }
+        }
+
+        pub(super) fn until(&self) -> Option<Instant> {
+            #[cfg(test)]
+            crate::storage::tests::note();
+            self.until
+        }
+
+        pub(super) fn waker(self) -> Waker {
+            #[cfg(test)]
+            crate::storage::tests::note();
+            self.waker
+        }
+    }
 }
+
+use waiter::Waiter;
 
 /// Tasks that wait for slots, in order of their turns and of the ends of their waits: none of them is searched for.
 #[derive(Debug, Default)]
@@ -46,14 +72,14 @@ impl Waiting {
 
     /// The task waits, at most until `until`. Returns its waker of before, which its caller drops outside of the lock.
     pub(super) fn wait(&mut self, ticket: Ticket, waker: Waker, until: Option<Instant>) -> Option<Waker> {
-        let before = self.waiters.insert(ticket, Waiter { waker, until });
-        if let Some(before) = before.as_ref().and_then(|before| before.until) {
+        let before = self.waiters.insert(ticket, Waiter::new(waker, until));
+        if let Some(before) = before.as_ref().and_then(Waiter::until) {
             self.ends.remove(&(before, ticket));
         }
         if let Some(until) = until {
             self.ends.insert((until, ticket));
         }
-        before.map(|before| before.waker)
+        before.map(Waiter::waker)
     }
 
     /// The task waits no longer. Returns its waker, which its caller drops outside of the lock.
@@ -64,13 +90,11 @@ impl Waiting {
 
     /// Takes the waker of a task, which may wait again with the same number.
     fn take(&mut self, ticket: Ticket) -> Option<Waker> {
-        #[cfg(test)]
-        crate::storage::tests::note();
-        let Waiter { waker, until } = self.waiters.remove(&ticket)?;
-        if let Some(until) = until {
+        let waiter = self.waiters.remove(&ticket)?;
+        if let Some(until) = waiter.until() {
             self.ends.remove(&(until, ticket));
         }
-        Some(waker)
+        Some(waiter.waker())
     }
 
     fn call(&mut self, ticket: Ticket) {
@@ -87,7 +111,7 @@ impl Waiting {
     /// All of them have to look again: the client has ended.
     pub(super) fn call_all(&mut self) {
         self.ends.clear();
-        self.called.extend(core::mem::take(&mut self.waiters).into_values().map(|waiter| waiter.waker));
+        self.called.extend(core::mem::take(&mut self.waiters).into_values().map(Waiter::waker));
     }
 
     /// A processor is paused, resumed or stopped: those that watch one have to look again.

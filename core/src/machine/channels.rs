@@ -9,11 +9,10 @@ use super::Failure;
 use super::backoff::Backoff;
 use super::id::{EntityId, RequestId, TokenId};
 use super::owner::Owner;
-use crate::engine::{DeliveryId, LinkId, OutcomeKind};
+use crate::engine::{DeliveryId, LinkId};
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
-use crate::storage::{Chain, Index, Joint, Key, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
-use crate::time::Timestamp;
+use crate::storage::{Chain, Index, Joint, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::wire::Full;
 
 /// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
@@ -143,6 +142,8 @@ pub(super) struct Channels<S: Storage> {
     marked: MarksOf<S, room::Nodes>,
     /// Channels whose waiting requests lack room in the engine's tables.
     starved: MarksOf<S, room::Nodes>,
+    /// Those of them on which requests of locks, tokens or settlements wait, which need the least: they are first.
+    urgent: MarksOf<S, room::Nodes>,
     /// Channels that the loss of the connection is news for: those that have, or had, links or requests since the last loss.
     active: MarksOf<S, room::Nodes>,
     table: TableOf<S, room::Nodes, Channel<S>>,
@@ -172,6 +173,7 @@ impl<S: Storage> Channels<S> {
         Self {
             marked: Marks::empty(),
             starved: Marks::empty(),
+            urgent: Marks::empty(),
             active: Marks::empty(),
             table: Table::bounded(channels),
             requests: Table::bounded(requests),
@@ -247,6 +249,7 @@ impl<S: Storage> Channels<S> {
         self.table.free(channel);
         self.marked.clear(channel);
         self.starved.clear(channel);
+        self.urgent.clear(channel);
         self.active.clear(channel);
     }
 
@@ -375,9 +378,12 @@ impl<S: Storage> Channels<S> {
 
     /// The waiting requests of a channel lack room.
     pub(super) fn starve(&mut self, channel: u32) {
-        if let Some(found) = self.table.get_mut(channel) {
-            found.starved = true;
+        let Some(found) = self.table.get_mut(channel) else { return };
+        found.starved = true;
+        if found.chain(Row::Urgent).is_empty() {
             self.starved.mark(channel);
+        } else {
+            self.urgent.mark(channel);
         }
     }
 
@@ -388,17 +394,17 @@ impl<S: Storage> Channels<S> {
 
     /// Whether any lacks room, or did before it was removed.
     pub(super) fn has_starved(&self) -> bool {
-        !self.starved.is_empty()
+        !(self.starved.is_empty() && self.urgent.is_empty())
     }
 
     /// As many channels as lack room, or more.
     pub(super) fn count_starved(&self) -> usize {
-        self.starved.count()
+        self.starved.count() + self.urgent.count()
     }
 
     /// The next channel that lacked room until now.
     pub(super) fn take_starved(&mut self) -> Option<u32> {
-        let channel = self.starved.take()?;
+        let channel = self.urgent.take().or_else(|| self.starved.take())?;
         if let Some(found) = self.table.get_mut(channel) {
             found.starved = false;
         }
@@ -594,7 +600,9 @@ impl<S: Storage> Channels<S> {
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
-    use crate::storage::{Generation, Heap};
+    use crate::engine::OutcomeKind;
+    use crate::storage::{Generation, Heap, Key};
+    use crate::time::Timestamp;
     use alloc::vec::Vec;
 
     crate::fixed_storage! {
@@ -664,7 +672,16 @@ mod tests {
         assert_eq!(channels.take_marked(), None);
         channels.starve(channel);
         assert_eq!(channels.take_marked(), None, "it waits for room");
+        let other = channels.insert(None, 2).unwrap();
+        channels.start(other, Owner::Operation(key(9))).unwrap();
+        assert_eq!(channels.take_marked(), Some(other));
+        channels.take_starved();
+        channels.starve(other);
+        channels.starve(channel);
         assert!(channels.is_starved(channel) && channels.has_starved());
+        assert_eq!(channels.take_starved(), Some(channel), "the one with an urgent request is first");
+        channels.remove(other);
+        channels.starve(channel);
         assert_eq!((channels.take_starved(), channels.take_starved()), (Some(channel), None));
         assert!(!channels.is_starved(channel));
         assert!(channels.is_asked(channel));

@@ -320,7 +320,8 @@ impl<S: Storage> ClientMachine<S> {
                 let Some(node) = self.channels.take_starved() else { break };
                 self.advance_channel(node, clock);
                 in_vain = if self.channels.is_starved(node) { in_vain + 1 } else { 0 };
-                // The others have their turns with the next room. They may need less than these.
+                // The others have their turns with the next room. Those that need the least were first, and the ones that
+                // failed have requests under way, whose ends make room.
                 if in_vain == IN_VAIN {
                     break;
                 }

@@ -468,10 +468,11 @@ impl World {
             }
             Ends::Send => {
                 let deadline = self.clock.now.after(Millis::from_secs(1));
-                let mut payload = Some(<Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi"));
+                let payload = <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi");
+                let mut unsent = Some(&payload);
                 self.with(|client, _| {
                     let operation = client.start(Some(sender), Some(deadline)).expect("room");
-                    assert!(client.poll_send(operation, sender, &mut payload, 0, None).is_pending());
+                    assert!(client.poll_send(operation, sender, &mut unsent, 0, None).is_pending());
                     client.finish(operation);
                 });
             }
