@@ -87,7 +87,7 @@ impl<S: Storage> ReceivedMessage<S> {
 
 /// Where messages are put under the lock, so that no code of the application is part of it.
 trait Keep<S: Storage>: Default {
-    /// How many there is room for.
+    /// How many are put there at a time.
     const ROOM: u32;
 
     fn keep(&mut self, message: ReceivedMessage<S>);
@@ -103,7 +103,8 @@ impl<S: Storage> Keep<S> for Option<ReceivedMessage<S>> {
 
 #[cfg(feature = "alloc")]
 impl<S: Storage> Keep<S> for alloc::vec::Vec<ReceivedMessage<S>> {
-    const ROOM: u32 = u32::MAX;
+    // Driver and other tasks have a turn in between.
+    const ROOM: u32 = 32;
 
     fn keep(&mut self, message: ReceivedMessage<S>) {
         self.push(message);
@@ -112,19 +113,9 @@ impl<S: Storage> Keep<S> for alloc::vec::Vec<ReceivedMessage<S>> {
 
 /// Messages on their way to the application: those that are taken at once.
 #[cfg(feature = "alloc")]
-type Few<S> = heapless::Vec<ReceivedMessage<S>, 8>;
+type Few<S> = alloc::vec::Vec<ReceivedMessage<S>>;
 #[cfg(not(feature = "alloc"))]
 type Few<S> = Option<ReceivedMessage<S>>;
-
-#[cfg(feature = "alloc")]
-impl<S: Storage> Keep<S> for Few<S> {
-    const ROOM: u32 = 8;
-
-    fn keep(&mut self, message: ReceivedMessage<S>) {
-        // No more are taken than there is room for.
-        let _ = self.push(message);
-    }
-}
 
 /// Receiving once.
 struct Receiving<'c, R: Runtime> {
@@ -183,10 +174,8 @@ impl<R: Runtime, K: Keep<StorageOf<R>>> Future for Keeping<'_, R, K> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { receiving, kept } = self.get_mut();
-        match ready!(receiving.poll(cx, kept)) {
-            Ok(_) => Poll::Ready(Ok(core::mem::take(kept))),
-            Err(failure) => Poll::Ready(Err(receiving.endpoint.error(failure))),
-        }
+        while ready!(receiving.poll(cx, kept)).map_err(|failure| receiving.endpoint.error(failure))? {}
+        Poll::Ready(Ok(core::mem::take(kept)))
     }
 }
 
