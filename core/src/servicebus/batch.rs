@@ -218,3 +218,43 @@ impl Encode for Enclosed<'_, '_> {
         self.message.encode(sink);
     }
 }
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::storage::Heap;
+    use alloc::vec::Vec;
+
+    crate::fixed_storage! {
+        type Small { sessions: 1, links: 4, deliveries: 6, receive: 512, transmit: 512, message: 512 }
+    }
+
+    fn bytes<S: Storage>(batch: &mut MessageBatch<S>) -> Vec<u8> {
+        batch.seal().expect("it is not empty").as_ref().to_vec()
+    }
+
+    /// A batch that could not be sent is added to, while the engine may still share what it was before.
+    fn goes_on<S: Storage>() {
+        let new = || MessageBatch::<S>::new(500, Timestamp::UNIX_EPOCH);
+        let mut whole = new();
+        for text in ["one", "two"] {
+            whole.try_add(text).unwrap();
+        }
+        let mut batch = new();
+        assert!(batch.seal().is_none());
+        batch.try_add("one").unwrap();
+        let shared = batch.seal().unwrap().clone();
+        let first = shared.as_ref().to_vec();
+        assert!(matches!(batch.try_add(&[7_u8; 600][..]), Err(BatchError::TooLarge { limit: 500, .. })));
+        assert_eq!(bytes(&mut batch), first);
+        batch.try_add("two").unwrap();
+        assert_eq!((bytes(&mut batch), batch.len()), (bytes(&mut whole), 2));
+        assert_eq!(shared.as_ref(), first);
+    }
+
+    #[test]
+    fn a_batch_that_comes_back_is_added_to() {
+        goes_on::<Heap>();
+        goes_on::<Small>();
+    }
+}
