@@ -27,7 +27,7 @@ pub(super) fn handle<R: Runtime>(shared: &Access<R>) -> Access<R> {
 }
 
 /// A handle goes; with the last one the client closes.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn drop_handle<R: Runtime>(shared: &Access<R>) {
     shared.change(|state| {
         state.handles = state.handles.saturating_sub(1);
@@ -94,7 +94,7 @@ impl<R: Runtime> Drop for Pending<'_, R> {
 }
 
 /// Drops a call. Not part of the futures that hold one: each would have a copy of it.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn give_up<R: Runtime>(shared: &Access<R>, operation: OperationId) {
     let waker = shared.change(|state| {
         let waker = finish(state, operation);
@@ -258,7 +258,7 @@ pub(super) async fn news<R: Runtime, T>(
 
 /// Starts the wait that the retry policy wants after a failed attempt of a call on an endpoint; `None` when there is to
 /// be no other.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn start_wait<R: Runtime>(
     shared: &Access<R>,
     endpoint: Option<EndpointId>,

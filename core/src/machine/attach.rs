@@ -73,7 +73,7 @@ pub(super) fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a
 
 impl<S: Storage> ClientMachine<S> {
     /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn advance(&mut self, clock: Clock) {
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return;
@@ -211,7 +211,7 @@ impl<S: Storage> ClientMachine<S> {
         self.links.detached(place, leaves)
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn attach_endpoint(&mut self, place: u32, now: Instant) -> Result<(), EngineError> {
         let number = self.next_number();
         let name: Name = Self::name(self.link_up.container(), number);

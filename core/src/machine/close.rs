@@ -62,7 +62,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Brings a closing endpoint one step further.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn wind_down(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get(place) else { return };
         let Some(link) = endpoint.link() else {

@@ -26,7 +26,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// A connection string that is not valid.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.settings.parsed()?;
         Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
@@ -36,7 +36,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// When the outbox cannot hold the first frames.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
         let settings = &self.settings;
         let config = engine::Config {
@@ -107,7 +107,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The driver has ended, or it was dropped: every call that waits ends.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn stop(&mut self) {
         self.link_up.driver_gone();
         let cause = self.ended().unwrap_or(Cause::Closed);
@@ -131,7 +131,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The transport could not be opened, or it is gone.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let span = core::mem::take(&mut self.span);
         span.within(|| self.disconnected(clock, failure));
@@ -212,7 +212,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet; whether
     /// there are any.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn retire(&mut self) -> bool {
         if self.connection.is_none() {
             return false;

@@ -108,7 +108,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// When to try again after a failure; `None` for at once.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn retry_at(&mut self, backoff: Backoff, now: Instant, failure: &Failure<S>) -> Option<Instant> {
         backoff.retry_at(&self.settings.retry, now, failure.reason(), &mut self.random)
     }

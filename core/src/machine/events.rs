@@ -263,7 +263,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// A link is over, or will be once the peer has answered our detach: its owner does not wait for that.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn link_detached(&mut self, link: LinkId, clock: Clock) {
         let owner = self.routes.take(link);
         if let Some(Route::Endpoint(place)) = owner {
@@ -297,7 +297,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Why the connection ends, unless the peer has said it.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
         self.link_up.ends_by(|| Failure::told(Cause::Connection(error.kind()), &error));
     }

@@ -269,7 +269,7 @@ impl<S: Storage> ClientMachine<S> {
         &mut self.random
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn name(container: u32, number: u32) -> Name {
         let mut name = Name::new();
         let _ = fmt::write(&mut name, format_args!("sb-{container:08x}-{number:x}"));

@@ -108,7 +108,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
         let name = self.node_name(place);
         let mut address = Path::new();
@@ -134,7 +134,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// One of a node's links is gone: so is the other.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn node_detached(&mut self, place: u32, clock: Clock) {
         self.detach_node(place);
         self.channels.down(place);

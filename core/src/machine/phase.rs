@@ -29,7 +29,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// What the driver is to do about the transport while it has none.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_want(&self) -> Want {
         let waits = self.links.count(Sort::Wanting) > 0 || self.channels.requests_len() > 0;
         self.link_up.want(waits || self.calls.has_opening())

@@ -50,7 +50,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// One that is too long.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn put_path(&self, entity: EntityId, management: bool, path: &mut Path) -> Result<(), EngineError> {
         let address = self.tokens.address(entity).ok_or(EngineError::Detached)?;
         let address = if management { address.management() } else { address };
@@ -58,7 +58,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn send_token(&mut self, token: TokenId, request: u32, clock: Clock) -> Result<(), Failure<S>> {
         if self.settings.takes_tokens() {
             self.tokens.want_text(token);

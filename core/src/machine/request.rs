@@ -28,7 +28,7 @@ const LARGE: usize = 10_000;
 impl<S: Storage> ClientMachine<S> {
     /// A place for a request to a node. The last one is not for those whose response waits for its application, which
     /// may be slow to take it.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
         let full = |_| Failure::no_capacity(Capacity::Deliveries);
         let id = self.channels.start(node, owner).map_err(full)?;
@@ -53,7 +53,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Encodes and sends a request whose links are up. Without a place for it, it goes on waiting.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn send_request(
         &mut self,
         place: u32,
@@ -306,7 +306,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Sends what waits and can be sent.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
         if S::Payloads::BOUNDED {
             // A response may be there that no call waits for any more.
@@ -413,7 +413,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Looks at the responses that wait on a node's link. Where the storage has no room for them elsewhere, those of
     /// operations stay there until these take them.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn take_responses(&mut self, place: u32, clock: Clock) {
         let mut last_that_stays = None;
         loop {

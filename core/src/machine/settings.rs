@@ -59,7 +59,7 @@ impl<S: Storage> fmt::Debug for Settings<S> {
 
 impl<S: Storage> Settings<S> {
     /// The defaults of the official SDKs for this connection string.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn new(connection_string: S::Literal, seed: u64) -> Self {
         Self {
             connection_string,

@@ -470,7 +470,7 @@ impl<S: Storage> Tokens<S> {
     /// A token could not be put. While the old one still counts, attempts never end. After that, the calls that wait end
     /// when waiting does not help, and the next attempt is left to the next call. `expired` if the service says so: the
     /// next one is signed by a better clock.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn refused(&mut self, id: TokenId, failure: Failure<S>, expired: bool, attempt: &mut Attempt<'_, S>) {
         let Some(token) = self.table.find_mut(id.key()) else { return };
         self.tried.mark(id.index());
