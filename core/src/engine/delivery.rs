@@ -56,7 +56,7 @@ pub struct Incoming<P> {
     pub format: u32,
     /// Whether the sender wants no outcome.
     pub settled: bool,
-    /// The encoded message.
+    /// The encoded message; nothing where it was taken into a place of the caller's.
     pub payload: P,
 }
 
@@ -274,12 +274,19 @@ impl<S: Storage> Connection<S> {
 
     /// Takes the next whole message of a receiving link, also after its detach.
     pub fn receive(&mut self, link: LinkId) -> Option<Incoming<S::Payload>> {
+        let mut payload = S::Payload::default();
+        let Incoming { delivery, tag, format, settled, .. } = self.receive_into(link, &mut payload)?;
+        Some(Incoming { delivery, tag, format, settled, payload })
+    }
+
+    /// The same into a place for the message.
+    pub fn receive_into(&mut self, link: LinkId, payload: &mut S::Payload) -> Option<Incoming<()>> {
         let first = self.deliveries.id(self.links.find(link)?.waiting.head)?;
-        self.take(first)
+        self.take_into(first, payload)
     }
 
     /// Takes a whole message, wherever it is among those that wait on its receiving link.
-    pub fn take(&mut self, delivery: DeliveryId) -> Option<Incoming<S::Payload>> {
+    pub fn take_into(&mut self, delivery: DeliveryId, payload: &mut S::Payload) -> Option<Incoming<()>> {
         let id = delivery;
         let place = self.taken(id)?;
         let delivery = self.deliveries.get_mut(place)?;
@@ -288,19 +295,16 @@ impl<S: Storage> Connection<S> {
             Stage::Bare => None,
         };
         self.freed = true;
-        let payload = kept.map_or_else(S::Payload::default, |kept| self.payloads.take(kept));
-        let incoming = Incoming {
-            delivery: id,
-            tag: delivery.tag,
-            format: delivery.format,
-            settled: delivery.presettled,
-            payload,
-        };
-        if delivery.presettled {
+        if let Some(kept) = kept {
+            self.payloads.take(kept, payload);
+        }
+        let (tag, format, settled) = (delivery.tag, delivery.format, delivery.presettled);
+        let incoming = Incoming { delivery: id, tag, format, settled, payload: () };
+        if settled {
             self.free_delivery(place);
         }
         if self.bounds_bytes() {
-            self.unbuffer(incoming.payload.as_ref().len(), true);
+            self.unbuffer(payload.as_ref().len(), true);
         }
         Some(incoming)
     }

@@ -44,10 +44,13 @@ impl<S: Storage> ClientMachine<S> {
         let holder = if retired { self.retired.kept_mut() } else { self.connection.as_mut() };
         let mut taken = 0;
         if let Some(connection) = holder {
-            while taken < max
-                && let Some(incoming) = connection.receive(link)
-            {
-                take(ReceivedMessage::new(incoming.payload, None, Origin::NONE));
+            while taken < max {
+                let mut message = ReceivedMessage::empty();
+                if connection.receive_into(link, &mut message.payload).is_none() {
+                    break;
+                }
+                message.came(None, Origin::NONE);
+                take(message);
                 taken += 1;
             }
             if connection.link(link).is_some_and(|status| status.waiting > 0) {

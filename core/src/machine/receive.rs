@@ -191,15 +191,17 @@ impl<S: Storage> ClientMachine<S> {
         let mut taken = if S::Features::RECEIVE_AND_DELETE { self.take_remains(place, max, take) } else { 0 };
         while taken < max {
             let (Some(link), Some(connection)) = (live, &mut self.connection) else { break };
-            let Some(incoming) = connection.receive(link) else { break };
+            let mut message = ReceivedMessage::empty();
+            let Some(incoming) = connection.receive_into(link, &mut message.payload) else { break };
             if incoming.settled {
-                take(ReceivedMessage::new(incoming.payload, None, Origin::NONE));
+                message.came(None, Origin::NONE);
+                take(message);
                 taken += 1;
                 continue;
             }
             let token = LockToken::from_delivery_tag(incoming.tag.as_bytes());
             let origin = Origin { delivery: Some(incoming.delivery), connection: connection_id, in_session };
-            let message = ReceivedMessage::new(incoming.payload, token, origin);
+            message.came(token, origin);
             let locked_until = message.locked_until.filter(|_| !in_session).unwrap_or(Timestamp::DOTNET_MAX);
             if taken == 0 {
                 // One message of a call is evidence enough.

@@ -443,9 +443,10 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Takes a response from a node's link.
     pub(super) fn take_from_node(&mut self, place: u32, response: DeliveryId) -> Option<S::Payload> {
-        let incoming = self.connection.as_mut()?.take(response)?;
+        let mut payload = S::Payload::default();
+        let incoming = self.connection.as_mut()?.take_into(response, &mut payload)?;
         self.taken_from_node(place, response, incoming.settled);
-        Some(incoming.payload)
+        Some(payload)
     }
 
     fn taken_from_node(&mut self, place: u32, response: DeliveryId, settled: bool) {

@@ -104,11 +104,30 @@ impl<S: Storage> fmt::Debug for ReceivedMessage<S> {
 
 impl<S: Storage> ReceivedMessage<S> {
     pub(crate) fn new(payload: S::Payload, lock_token: Option<LockToken>, origin: Origin) -> Self {
-        // A message that cannot be parsed is handed out all the same: it must be possible to dead-letter it.
-        let layout = Layout::of(payload.as_ref()).unwrap_or_default();
-        let mut message = Self { payload, layout, lock_token, locked_until: None, origin, entity: None };
-        message.locked_until = message.annotation(LOCKED_UNTIL).and_then(|value| value.as_timestamp());
+        let mut message = Self { payload, ..Self::empty() };
+        message.came(lock_token, origin);
         message
+    }
+
+    /// A place for a message, whose payload comes next.
+    pub(crate) fn empty() -> Self {
+        Self {
+            payload: S::Payload::default(),
+            layout: Layout::default(),
+            lock_token: None,
+            locked_until: None,
+            origin: Origin::NONE,
+            entity: None,
+        }
+    }
+
+    /// The payload is there.
+    pub(crate) fn came(&mut self, lock_token: Option<LockToken>, origin: Origin) {
+        // A message that cannot be parsed is handed out all the same: it must be possible to dead-letter it.
+        self.layout = Layout::of(self.payload.as_ref()).unwrap_or_default();
+        self.locked_until = self.annotation(LOCKED_UNTIL).and_then(|value| value.as_timestamp());
+        self.lock_token = lock_token;
+        self.origin = origin;
     }
 
     /// A message read from the bytes of an encoded AMQP message; it cannot be settled.

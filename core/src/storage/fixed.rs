@@ -372,10 +372,11 @@ impl<B: Buffer, const M: usize, const P: usize> Payloads<heapless::Vec<u8, M>, B
         self.bytes_at(kept)
     }
 
-    fn take(&mut self, kept: FixedPlace) -> heapless::Vec<u8, M> {
-        let payload = self.places.get(usize::from(kept.0)).cloned().unwrap_or_default();
+    fn take(&mut self, kept: FixedPlace, place: &mut heapless::Vec<u8, M>) {
+        place.clear();
+        // Both are of one size.
+        let _ = place.extend_from_slice(self.bytes_at(&kept));
         self.release(kept);
-        payload
     }
 
     fn discard(&mut self, kept: FixedPlace) {
@@ -390,3 +391,17 @@ impl<B: Buffer, const M: usize, const P: usize> Payloads<heapless::Vec<u8, M>, B
 /// Names a place of [`FixedPayloads`].
 #[derive(Debug)]
 pub struct FixedPlace(u8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_has_no_room_leaves_its_place_empty() {
+        let mut place = Some(FixedPayload::<8>::new());
+        assert_eq!(Payload::encode_in(&mut place, None, &"longer than that"), Err(Full));
+        assert_eq!(place, None);
+        Payload::encode_in(&mut place, None, &"short").expect("it fits");
+        assert_eq!(place.expect("it is there").as_slice(), b"\xa1\x05short");
+    }
+}

@@ -219,9 +219,9 @@ impl Payloads<Bytes, HeapBuffer> for HeapPayloads {
     }
 
     #[inline]
-    fn take(&mut self, kept: Bytes) -> Bytes {
+    fn take(&mut self, kept: Bytes, place: &mut Bytes) {
         self.held = self.held.saturating_sub(kept.len());
-        kept
+        *place = kept;
     }
 
     fn discard(&mut self, kept: Bytes) {

@@ -437,8 +437,8 @@ pub trait Payloads<P, B>: Default {
     fn receive(&mut self, kept: &mut Self::Kept, buffer: &mut B, offset: usize, size: usize) -> Result<(), Full>;
     /// The message's bytes, as far as they have come.
     fn bytes<'a>(&'a self, kept: &'a Self::Kept) -> &'a [u8];
-    /// Takes the message out.
-    fn take(&mut self, kept: Self::Kept) -> P;
+    /// Takes the message out, into `place`.
+    fn take(&mut self, kept: Self::Kept, place: &mut P);
     /// Drops the message.
     fn discard(&mut self, kept: Self::Kept);
     /// How many places are free.
