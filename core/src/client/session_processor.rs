@@ -10,6 +10,7 @@ use super::{
     AutoLockRenewer, Client, Error, HandlerError, ProcessorControl, ProcessorError, ProcessorErrorCause,
     ProcessorMessage, Receiver, ReceiverOptions, SessionProcessorOptions, SessionReceiver, StorageOf,
 };
+use crate::machine::HEALTHY;
 use crate::runtime::{RunTask, Runtime};
 use crate::storage::{LockRenewal, Sessions};
 use crate::time::{Duration, Instant};
@@ -24,8 +25,6 @@ use futures_util::stream::{FuturesUnordered, Stream};
 const ACCEPT: Duration = Duration::from_secs(60);
 /// A service that says sooner that there is none is asked again after this.
 const SOONEST: Duration = Duration::from_secs(1);
-/// A session that is lost without a message counts as a failed attempt, unless it was held for this long.
-const HEALTHY: Duration = Duration::from_secs(30);
 
 /// What a session processor calls, in the order of a session's life. Each is a closure that returns a future, as the
 /// handler of [`Processor::run`](super::Processor::run).
@@ -303,7 +302,8 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
                         Some(PumpEnd::Over { failure, .. }) if failure.is_end() => return Err(failure),
                         Some(PumpEnd::Over { failure, moved }) => {
                             pump.report_of(Some(&session), ProcessorErrorCause::LockLost(failure.clone()));
-                            if moved || self.now() >= accepted + HEALTHY {
+                            // Lost without a message it counts as a failed attempt, unless it was held for long.
+                            if moved || self.now() >= accepted.after(HEALTHY) {
                                 attempt = 0;
                                 continue;
                             }

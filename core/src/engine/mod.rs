@@ -14,7 +14,7 @@
 //! ```
 //!
 //! One file for each concern: `connection` (open, close, heartbeat) and `negotiation` before it, `session` (windows),
-//! `link` (attach, detach), `credit` (and drain), `delivery` and `reassembly`, `settlement`, `frames` in and out, and the
+//! `link` (attach, detach) with `free_handle`, `credit` (and drain), `delivery` and `reassembly`, `settlement`, `frames` in and out, and the
 //! fair `turn` among links.
 
 mod connection;

@@ -398,3 +398,35 @@ fn a_link_costs_the_same_however_many_there_are_c22() {
     let (few, many) = (touched_for_each_link(1), touched_for_each_link(24));
     assert!(many <= few * 11 / 10, "{few} entries for each of 200 links, {many} for each of 4800");
 }
+
+/// How many entries are touched for each of so many messages that wait without credit and are taken back, the last one
+/// first, and for each of as many that are not settled when their link ends.
+fn touched_for_each_delivery(count: u32) -> [usize; 2] {
+    let (mut pair, ours, theirs) = Pair::<Heap>::linked(100_000, Role::Sender);
+    let touched = |pair: &Pair<Heap>| pair.client.links.touched() + pair.client.deliveries.touched();
+    let payload = <Heap as Storage>::Payload::default();
+    let send = |pair: &mut Pair<Heap>| pair.client.send(ours, &payload, &SendOptions::default()).unwrap();
+    let waiting: Vec<_> = (0..count).map(|_| send(&mut pair)).collect();
+    let before = touched(&pair);
+    assert!(waiting.into_iter().rev().all(|delivery| pair.client.cancel(delivery)));
+    let taken_back = touched(&pair) - before;
+    pair.server.grant(theirs, count).unwrap();
+    let sent = (0..count).map(|_| send(&mut pair)).count();
+    pair.settle_down();
+    while pair.server.receive(theirs).is_some() {}
+    pair.settle_down();
+    assert_eq!(pair.client.table_sizes(), (1, 1, sent));
+    pair.client.detach(ours, true, None).unwrap();
+    let before = touched(&pair);
+    pair.settle_down();
+    pair.client.forget(ours);
+    assert_eq!(pair.client.table_sizes().2, 0);
+    [taken_back, touched(&pair) - before].map(|touched| touched / count as usize)
+}
+
+/// What is done with a message costs the same however many there are on its link.
+#[test]
+fn a_message_is_taken_back_or_forgotten_at_the_same_cost_however_many_there_are_c22() {
+    let (few, many) = (touched_for_each_delivery(100), touched_for_each_delivery(10_000));
+    assert!(few.iter().zip(many).all(|(few, many)| many <= few * 11 / 10), "{few:?} entries each, {many:?} of many");
+}

@@ -7,7 +7,7 @@ use crate::time::{Instant, Millis};
 /// A connection or link that lived for this long, or has moved a delivery, is healthy: its failures are forgotten, and
 /// when it is lost it comes back at once. One that is lost sooner counts as a failed attempt, or it would come back in a
 /// tight loop (docs/evidence/field-reports.md C17, H2).
-pub(super) const HEALTHY: Millis = Millis::from_secs(30);
+pub(crate) const HEALTHY: Millis = Millis::from_secs(30);
 
 /// Attempts that failed in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -62,7 +62,6 @@ use crate::storage::{Features, RxOf, Spare, Storage, TxOf};
 use crate::time::{Instant, Timestamp};
 use core::fmt;
 
-use backoff::HEALTHY;
 use calls::Calls;
 use channels::Channels;
 use credit::Credit;
@@ -85,6 +84,7 @@ pub use crate::servicebus::failure::{Cause, Failure, Offer};
 pub use crate::servicebus::session_choice::SessionChoice;
 pub(crate) use attach::Kind;
 pub use attachment::ReceiveMode;
+pub(crate) use backoff::HEALTHY;
 pub use calls::Outcome;
 pub use control::Control;
 pub use id::{EndpointId, OperationId, RenewalId};

@@ -6,17 +6,15 @@ use super::attachment::{Attachment, ReceiveMode};
 use super::calls::State;
 use super::credit::Overdue;
 use super::id::{EndpointId, OperationId};
+use super::service_clock::SHORTEST_LOCK;
 use super::{Cause, ClientMachine, Clock, Failure, Timer};
 use crate::log::Maybe;
 use crate::servicebus::lock_token::LockToken;
 use crate::servicebus::received::{Origin, ReceivedMessage};
 use crate::storage::{Features, Storage};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 use crate::wire::messaging::DeliveryState;
 use core::task::Poll;
-
-/// The shortest lock that an entity can have: what came less than this ago is still locked, whatever the clocks say.
-const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 
 impl<S: Storage> ClientMachine<S> {
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
@@ -185,6 +183,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.links.get(place) else { return 0 };
         let (in_session, connection_id) = (endpoint.is_session(), self.link_up.connection_id());
         let live = endpoint.link();
+        // What came less than the shortest lock ago is still locked, whatever the clocks say.
         let fresh = self.credit.stocked_since(place).filter(|since| clock.now < since.after(SHORTEST_LOCK));
         // What was fetched ahead may have been locked at any time; a session's messages have no locks of their own.
         let asked_at = self.credit.asked_at(place).filter(|_| self.credit.prefetch(place) == 0);

@@ -10,7 +10,7 @@ use crate::time::{Instant, Millis, Timestamp};
 /// The longest lock that an entity can have (docs/evidence/service-evidence.md, lock durations).
 pub(super) const LONGEST_LOCK: Millis = Millis::from_secs(300);
 /// The shortest lock that an entity can have.
-const SHORTEST_LOCK: Millis = Millis::from_secs(5);
+pub(super) const SHORTEST_LOCK: Millis = Millis::from_secs(5);
 /// How far outside of the interval the local UTC must be to count as wrong: within it, the margin of a renewal is enough.
 const TOLERANCE: i64 = 1_000_000;
 /// A bound widens by one part in so many of its age: 200 parts in a million, four times what quartz clocks drift.
