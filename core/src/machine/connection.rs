@@ -69,7 +69,7 @@ impl<S: Storage> ClientMachine<S> {
             desired_capabilities: None,
             properties,
         };
-        let at_once = settings.pipelined_opening && !self.link_up.waits_for_answers();
+        let at_once = self.link_up.opens_at_once();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);
         let connection = self.connection.insert(Connection::silent_client(config, clock.now));
         if let Err(error) = span.within(|| connection.greet(Some(&init), &open, at_once)) {

@@ -63,6 +63,17 @@ pub(super) struct Loss<S: Storage> {
     pub(super) pause: u32,
 }
 
+/// How connections are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// Everything at once, which no connection has shown to work.
+    AtOnce,
+    /// Step by step, since the last connection, opened at once, failed before the service's open.
+    StepByStep,
+    /// At once or step by step, for good: the settings say so, or this has worked first.
+    Always { at_once: bool },
+}
+
 /// What is known of the connection.
 // In this order: the places of small fields fit into the instructions of small machines.
 #[repr(C)]
@@ -75,8 +86,7 @@ pub(super) struct LinkUp<S: Storage> {
     driver_gone: bool,
     /// A connection was needed when the driver looked last.
     needs: bool,
-    /// The next connection is opened step by step, since the last one, which was not, failed before the service's open.
-    waits_for_answers: bool,
+    opening: Opening,
     container: u32,
     /// Counts connections.
     epoch: u32,
@@ -99,14 +109,14 @@ pub(super) struct LinkUp<S: Storage> {
 impl<S: Storage> LinkUp<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
-    pub(super) fn new(container: u32, sessions: usize, coordinated: bool) -> Self {
+    pub(super) fn new(container: u32, sessions: usize, coordinated: bool, at_once: bool) -> Self {
         Self {
             closing: false,
             close_sent: false,
             leaving: false,
             driver_gone: false,
             needs: false,
-            waits_for_answers: false,
+            opening: if at_once { Opening::AtOnce } else { Opening::Always { at_once } },
             container,
             epoch: 0,
             dials: Backoff::default(),
@@ -223,20 +233,28 @@ impl<S: Storage> LinkUp<S> {
         self.dial_at = None;
     }
 
-    /// Whether the next connection is opened step by step, whatever the settings say.
-    pub(super) fn waits_for_answers(&self) -> bool {
-        self.waits_for_answers
+    /// Whether the next connection is opened at once, without a wait for each answer.
+    pub(super) fn opens_at_once(&self) -> bool {
+        matches!(self.opening, Opening::AtOnce | Opening::Always { at_once: true })
     }
 
-    /// A connection is over. One that failed before the service's open has the next one opened in the other way: whether
-    /// the way was the reason, or the network, shows then.
+    /// A connection is over. While no way has worked, one that failed before the service's open has the next one opened in
+    /// the other way: whether the way was the reason, or the network, shows then.
     pub(super) fn ended_opening(&mut self) {
-        self.waits_for_answers ^= self.opened_at.is_none() && !self.leaving;
+        if self.opened_at.is_some() || self.leaving {
+            return;
+        }
+        self.opening = match self.opening {
+            Opening::AtOnce => Opening::StepByStep,
+            Opening::StepByStep => Opening::AtOnce,
+            always @ Opening::Always { .. } => always,
+        };
     }
 
     /// The service has answered the open. Returns how long that took.
     pub(super) fn opened(&mut self, now: Instant) -> Millis {
         self.opened_at = Some(now);
+        self.opening = Opening::Always { at_once: self.opens_at_once() };
         self.lost_at = None;
         now.left(self.connected_at)
     }
@@ -294,7 +312,12 @@ impl<S: Storage> LinkUp<S> {
             self.dials.healthy();
         }
         // What the peer said about it tells more than that it is gone.
-        let failure = self.ending.take().unwrap_or(failure);
+        let mut failure = self.ending.take().unwrap_or(failure);
+        if self.opening == Opening::StepByStep && !failure.is_transient() {
+            // The way of opening may be all that was refused, and the next connection is opened in the other one.
+            let cause = Cause::Connection(ConnectionErrorKind::Disconnected);
+            failure = Failure::after(cause, Some(&failure));
+        }
         let closed = self.close_sent && failure.cause == Cause::Connection(ConnectionErrorKind::ClosedByPeer);
         let begins = self.lost_at.is_none();
         let left = core::mem::take(&mut self.leaving);
@@ -476,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_lasted_comes_back_at_once_and_one_that_did_not_after_growing_pauses() {
-        let mut link_up = LinkUp::<Heap>::new(7, 10, false);
+        let mut link_up = LinkUp::<Heap>::new(7, 10, false, false);
         assert_eq!((link_up.want(false), link_up.want(true)), (Want::Nothing, Want::Dial));
         assert_eq!(link_up.phase(|| true), Phase::Connecting);
         link_up.connected(Instant::from_millis(10));
@@ -494,25 +517,47 @@ mod tests {
         assert_eq!(link_up.want(true), Want::Dial);
     }
 
-    #[test]
-    fn a_connection_that_failed_while_it_was_opened_has_the_next_one_opened_in_the_other_way() {
-        let mut link_up = LinkUp::<Heap>::new(7, 10, false);
-        let mut ways = Vec::new();
-        for opens in [true, false, true, true, false, false] {
-            ways.push(link_up.waits_for_answers());
+    /// The ways in which connections are opened that succeed or fail in turn.
+    fn ways(at_once: bool, opens: &[bool]) -> Vec<bool> {
+        let mut link_up = LinkUp::<Heap>::new(7, 10, false, at_once);
+        let open = |&opens: &bool| {
+            let way = link_up.opens_at_once();
             link_up.connected(Instant::ZERO);
             if opens {
                 link_up.opened(Instant::ZERO);
             }
             link_up.ended_opening();
             lost(&mut link_up, 10);
+            way
+        };
+        opens.iter().map(open).collect()
+    }
+
+    #[test]
+    fn until_a_way_of_opening_has_worked_a_failure_has_the_other_one_tried() {
+        assert_eq!(ways(true, &[false, false, false, true, false]), [true, false, true, false, false]);
+        assert_eq!(ways(true, &[true, false, false]), [true, true, true]);
+        assert_eq!(ways(true, &[false, true, false, false]), [true, false, false, false]);
+        assert_eq!(ways(false, &[false, true, false]), [false, false, false]);
+    }
+
+    #[test]
+    fn a_refusal_of_what_was_sent_at_once_is_not_final() {
+        for (at_once, refusals) in [(true, [false, true, false]), (false, [true, true, true])] {
+            let mut link_up = LinkUp::<Heap>::new(7, 10, false, at_once);
+            for gives_up in refusals {
+                link_up.connected(Instant::ZERO);
+                link_up.ends_by(|| Failure::new(Cause::Connection(ConnectionErrorKind::NoMechanism)));
+                link_up.ended_opening();
+                let loss = lost(&mut link_up, 10);
+                assert_eq!((loss.gave_up, loss.failure.is_transient()), (gives_up, !gives_up), "{at_once} {loss:?}");
+            }
         }
-        assert_eq!(ways, [false, false, true, true, true, false]);
     }
 
     #[test]
     fn what_the_peer_said_about_the_end_comes_before_that_it_is_gone() {
-        let mut link_up = LinkUp::<Heap>::new(7, 10, false);
+        let mut link_up = LinkUp::<Heap>::new(7, 10, false, false);
         link_up.connected(Instant::ZERO);
         link_up.opened(Instant::ZERO);
         link_up.ends_by(|| Failure::new(Cause::Timeout));
@@ -527,7 +572,7 @@ mod tests {
 
     #[test]
     fn a_connection_closes_once_when_nothing_uses_it() {
-        let mut link_up = LinkUp::<Heap>::new(7, 10, false);
+        let mut link_up = LinkUp::<Heap>::new(7, 10, false, false);
         assert!(!link_up.closes(false, false), "nobody has asked for it");
         link_up.leave();
         assert!(!link_up.closes(true, true) && link_up.closes(true, false) && !link_up.closes(true, false));

@@ -202,7 +202,7 @@ impl<S: Storage> ClientMachine<S> {
             tags: 0,
             transacts: settings.spans_entities(),
             service_clock: ServiceClock::default(),
-            link_up: LinkUp::new(container, limits.sessions, settings.spans_entities()),
+            link_up: LinkUp::new(container, limits.sessions, settings.spans_entities(), settings.pipelined_opening),
             links: Links::new(limits.links),
             credit: Credit::new(),
             channels: Channels::new(limits.links, limits.deliveries),

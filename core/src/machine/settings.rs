@@ -34,7 +34,7 @@ pub struct Settings<S: Storage> {
     /// session and the links of `$cbs` are opened, before the service has answered its part. On by default in fixed
     /// storage, for radios. The order of the answers stays the same; that the service takes it is concluded from what is
     /// known of it (docs/evidence/service-evidence.md §1), not seen. So when such a connection fails before the service's
-    /// open, the next one waits for each answer.
+    /// open, the next one waits for each answer; what works first is kept.
     pub pipelined_opening: bool,
     /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which is how the
     /// service is asked for it. The client then receives from one entity only, the first that it receives from.
