@@ -7,6 +7,7 @@ mod compiling;
 mod forged;
 mod names;
 mod network;
+mod opening;
 mod records;
 mod tls_server;
 
