@@ -1,6 +1,7 @@
 //! The client: its handle, its requests, and what is the same for entities of every kind.
 
 use super::credential::Authority;
+use super::race::race;
 use super::{AdministrationError, HttpClient, Timer};
 use crate::client::Error;
 use crate::random::Random;
@@ -14,10 +15,7 @@ use crate::storage::Heap;
 use crate::time::Duration;
 use alloc::sync::Arc;
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Poll;
 
 /// How a client works.
 #[derive(Clone, Debug, Default)]
@@ -212,11 +210,6 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         self.shared.closed.load(Ordering::Acquire)
     }
 
-    #[cfg(all(test, feature = "std"))]
-    pub(super) fn authority(&self) -> &Authority {
-        &self.shared.authority
-    }
-
     pub(super) fn requests(&self) -> &RequestBuilder {
         &self.shared.requests
     }
@@ -279,9 +272,17 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     async fn attempt(&self, unsigned: &UnsignedRequest) -> Result<Response, AdministrationError<H::Error>> {
         let Shared { http, timer, requests, authority, .. } = &*self.shared;
-        let authorization = authority.authorize(timer.utc()).await?;
-        let request = unsigned.sign(|audience| authorization.for_audience(audience));
-        http.send(requests.endpoint(), request).await.map_err(AdministrationError::Transport)
+        let mut again = false;
+        loop {
+            let authorization = authority.authorize(timer).await?;
+            let request = unsigned.sign(|audience| authorization.for_audience(audience));
+            let response = http.send(requests.endpoint(), request).await.map_err(AdministrationError::Transport)?;
+            // Nothing was carried out: a key may have been exchanged, or rights given, since the token was made.
+            if response.status != 401 || again || !authority.refused(&authorization) {
+                return Ok(response);
+            }
+            again = true;
+        }
     }
 
     pub(super) async fn put<E: FromEntry>(
@@ -421,14 +422,4 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         let unsigned = Changes::request(properties, self.requests())?.if_match(etag);
         self.put(unsigned, Changes::resource(properties), Operation::Update).await
     }
-}
-
-/// The output of a future, unless a time passes before.
-async fn race<F: Future>(future: F, time: impl Future<Output = ()>) -> Option<F::Output> {
-    let (mut future, mut time) = (pin!(future), pin!(time));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => time.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }

@@ -1,5 +1,6 @@
 //! How the requests of a client are authorized.
 
+use super::Timer;
 use crate::servicebus::administration::shared_access_token;
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::time::Timestamp;
@@ -59,6 +60,8 @@ impl Authorization<'_> {
 
 #[cfg(feature = "std")]
 mod asked {
+    use super::super::Timer;
+    use super::super::race::race;
     use crate::client::{Credential, CredentialError, HeapToken};
     use crate::servicebus::Token;
     use crate::time::{Duration, Timestamp};
@@ -71,6 +74,10 @@ mod asked {
 
     /// A token is asked for anew this long before its end.
     const MARGIN: Duration = Duration::from_secs(5 * 60);
+    /// So long is waited for another token while the last one counts.
+    const MOMENT: Duration = Duration::from_secs(2);
+    /// So long after a failure the credential is left alone while the last token counts.
+    const PAUSE: Duration = Duration::from_secs(30);
 
     type Asking<'a> = Pin<Box<dyn Future<Output = Result<HeapToken, CredentialError>> + Send + 'a>>;
 
@@ -86,10 +93,17 @@ mod asked {
         }
     }
 
+    /// The token that a credential gave last.
+    struct Kept {
+        token: HeapToken,
+        /// When another one is asked for.
+        ask_at: Timestamp,
+    }
+
     /// A credential, which is asked for one token at a time, and the token that it gave last.
     pub(in super::super) struct Asked {
         audience: String,
-        kept: Lock<Option<HeapToken>>,
+        kept: Lock<Option<Kept>>,
         credential: Mutex<Box<dyn Ask>>,
     }
 
@@ -98,30 +112,54 @@ mod asked {
             Self { audience, kept: Lock::new(None), credential: Mutex::new(Box::new(credential)) }
         }
 
-        /// The token that is kept, unless it ends before `until`.
-        fn kept(&self, until: Timestamp) -> Option<HeapToken> {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.clone().filter(|token| token.expires_at() > until)
+        fn kept<T>(&self, look: impl FnOnce(&mut Option<Kept>) -> T) -> T {
+            look(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
         }
 
-        /// The header of a request. Nobody waits for a credential that is being asked while the last token still counts.
-        pub(in super::super) async fn header(&self, now: Timestamp) -> Result<String, CredentialError> {
-            if let Some(token) = self.kept(now + MARGIN) {
-                return Ok(header(&token));
+        /// The header by the token that is kept, while that counts, and whether another token is due.
+        fn counts(&self, now: Timestamp) -> Option<(String, bool)> {
+            self.kept(|kept| {
+                let kept = kept.as_ref().filter(|kept| kept.token.expires_at() > now)?;
+                Some((header(&kept.token), now >= kept.ask_at))
+            })
+        }
+
+        /// The header of a request. Another token is asked for before the last one ends; while that counts, nobody waits for
+        /// the credential for longer than a moment, and its failures are nobody's.
+        pub(in super::super) async fn header(&self, timer: &impl Timer) -> Result<String, CredentialError> {
+            let now = timer.utc();
+            let Some((header, is_due)) = self.counts(now) else { return self.ask(now).await };
+            if !is_due || self.credential.try_lock().is_none() {
+                return Ok(header);
             }
-            let mut credential = match (self.credential.try_lock(), self.kept(now)) {
-                (Some(credential), _) => credential,
-                (None, Some(token)) => return Ok(header(&token)),
-                (None, None) => self.credential.lock().await,
-            };
-            // Whoever asked before may have got one.
-            if let Some(token) = self.kept(now + MARGIN) {
-                return Ok(header(&token));
+            if let Some(Ok(header)) = race(self.ask(now), timer.sleep(MOMENT)).await {
+                return Ok(header);
             }
-            let token = credential.ask(&self.audience).await?;
-            let header = header(&token);
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+            self.kept(|kept| {
+                if let Some(kept) = kept {
+                    kept.ask_at = now + PAUSE;
+                }
+            });
             Ok(header)
+        }
+
+        async fn ask(&self, now: Timestamp) -> Result<String, CredentialError> {
+            let mut credential = self.credential.lock().await;
+            // Whoever asked before may have got one.
+            if let Some((header, false)) = self.counts(now) {
+                return Ok(header);
+            }
+            let token = credential.ask(&self.audience).await?.detached();
+            let (header, ask_at) = (header(&token), token.expires_at() - MARGIN);
+            let before = self.kept(|kept| kept.replace(Kept { token, ask_at }));
+            drop(before);
+            Ok(header)
+        }
+
+        /// The service does not want what was sent: another token is asked for.
+        pub(in super::super) fn refused(&self, sent: &str) {
+            let refused = self.kept(|kept| kept.take_if(|kept| header(&kept.token) == sent));
+            drop(refused);
         }
     }
 
@@ -140,12 +178,24 @@ pub(super) type NoToken = crate::client::CredentialError;
 pub(super) type NoToken = core::convert::Infallible;
 
 impl Authority {
-    pub(super) async fn authorize(&self, now: Timestamp) -> Result<Authorization<'_>, NoToken> {
+    pub(super) async fn authorize(&self, timer: &impl Timer) -> Result<Authorization<'_>, NoToken> {
         Ok(match self {
-            Self::Key { name, key } => Authorization::Key { name, key, now },
+            Self::Key { name, key } => Authorization::Key { name, key, now: timer.utc() },
             Self::Signature(token) => Authorization::Token(token.clone()),
             #[cfg(feature = "std")]
-            Self::Credential(asked) => Authorization::Token(asked.header(now).await?),
+            Self::Credential(asked) => Authorization::Token(asked.header(timer).await?),
         })
+    }
+
+    /// The service has refused the key or the token; true when another one may be had.
+    pub(super) fn refused(&self, sent: &Authorization<'_>) -> bool {
+        match (self, sent) {
+            #[cfg(feature = "std")]
+            (Self::Credential(asked), Authorization::Token(token)) => {
+                asked.refused(token);
+                true
+            }
+            _ => false,
+        }
     }
 }

@@ -9,6 +9,7 @@ mod entities;
 mod error;
 mod names;
 mod pages;
+mod race;
 mod scoped;
 #[cfg(test)]
 mod tests;

@@ -430,7 +430,7 @@ fn with_credential(
 fn tokens_of_a_credential_are_kept_and_sent() {
     use crate::client::HeapToken;
     use core::sync::atomic::{AtomicI64, Ordering};
-    let script = Script::new((0..4).map(|_| answer(200, write_entry(&queue("q")))));
+    let script = Script::new((0..5).map(|_| answer(200, write_entry(&queue("q")))));
     let asked = Arc::new(AtomicI64::new(0));
     let count = Arc::clone(&asked);
     let client = with_credential(&script, move || {
@@ -448,6 +448,11 @@ fn tokens_of_a_credential_are_kept_and_sent() {
     block_on(client.create(&QueueDescription::new("q").with_forward_to("r"))).unwrap();
     block_on(client.get_queue("q")).unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 1, "a token is kept");
+    // Near its end the credential fails: the token counts all the same, and the credential is left alone for a while.
+    script.utc.set(3_400);
+    block_on(client.get_queue("q")).unwrap();
+    block_on(client.get_queue("q")).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     script.utc.set(3_600);
     let error = block_on(client.get_queue("q")).unwrap_err();
     assert_eq!(error.to_string(), "the credential gave no token: offline");
@@ -458,29 +463,52 @@ fn tokens_of_a_credential_are_kept_and_sent() {
     let header = |at: usize, name| requests.get(at).and_then(|request: &Request| request.headers.get(name));
     assert_eq!(header(0, "Authorization"), Some("Bearer a.b.c"));
     assert_eq!(header(0, SUPPLEMENTARY_AUTHORIZATION), Some("Bearer a.b.c"));
-    assert_eq!(header(2, "Authorization"), Some("SharedAccessSignature sr=x"));
+    assert_eq!(header(4, "Authorization"), Some("SharedAccessSignature sr=x"));
 }
 
 /// A credential that hangs holds nobody up whose token still counts.
 #[cfg(feature = "std")]
 #[test]
-fn a_token_counts_while_another_is_asked_for() {
+fn a_token_counts_while_the_credential_hangs() {
     use crate::client::HeapToken;
-    let script = Script::new((0..2).map(|_| answer(200, write_entry(&queue("q")))));
+    let script = Script::new((0..3).map(|_| answer(200, write_entry(&queue("q")))));
     let mut asked = 0;
     let client = with_credential(&script, move || {
         asked += 1;
         let token = HeapToken::jwt("a.b.c".to_string(), Timestamp::from_secs(3_600));
         let first = asked == 1;
+        assert!(asked <= 2, "it is left alone for a while");
         async move { if first { Ok::<_, core::fmt::Error>(token) } else { pending().await } }
     });
     block_on(client.get_queue("q")).unwrap();
     // So near its end that another is asked for.
-    script.utc.set(3_500);
-    let authority = client.authority();
-    let mut hangs = pin!(authority.authorize(Timestamp::from_secs(3_500)));
-    assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    script.utc.set(3_400);
     block_on(client.get_queue("q")).unwrap();
+    block_on(client.get_queue("q")).unwrap();
+}
+
+/// A token that the service refuses is not sent again where another one can be had.
+#[cfg(feature = "std")]
+#[test]
+fn a_token_that_is_refused_is_asked_for_anew() {
+    use crate::client::HeapToken;
+    let script = Script::new([
+        refusal(401, "the key was exchanged"),
+        answer(200, write_entry(&queue("q"))),
+        refusal(401, "no"),
+        refusal(401, "no"),
+    ]);
+    let mut asked = 0;
+    let client = with_credential(&script, move || {
+        asked += 1;
+        ready(Ok::<_, core::fmt::Error>(HeapToken::sas(format!("token {asked}"), Timestamp::from_secs(86_400))))
+    });
+    block_on(client.get_queue("q")).unwrap();
+    let error = block_on(client.get_queue("q")).unwrap_err();
+    assert_eq!(error.kind(), Some(ServiceErrorKind::Unauthorized));
+    let requests = script.requests.borrow();
+    let sent: Vec<_> = requests.iter().map(|request| request.headers.get("Authorization").unwrap()).collect();
+    assert_eq!(sent, ["token 1", "token 2", "token 2", "token 3"]);
 }
 
 #[test]
