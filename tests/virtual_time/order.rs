@@ -140,7 +140,8 @@ fn nothing_overtakes_a_message_that_is_released() {
         }
     }
     let (stored, all) = under_releases(false, 0, 1);
-    assert!(!stored.is_sorted() && all == 31, "without order it is overtaken: {stored:?}");
+    // One disposition may be for many messages.
+    assert!(!stored.is_sorted() && all > 30, "without order it is overtaken: {stored:?}");
 }
 
 #[test]
