@@ -617,43 +617,89 @@ enum End {
 /// fails, and that is no error where the transaction was committed.
 #[test]
 fn a_message_that_was_completed_in_a_transaction_is_not_settled_again() {
-    for end in [End::Committed, End::CommittedThenFailed, End::RolledBack, End::RolledBackAndFailed] {
-        let world = world(QueueDescription::default());
-        let inner = world.clone();
-        world.run(async move {
-            let client = inner.client::<Heap>();
-            send(&client, 1).await;
-            let seen = Seen::default();
-            let processor = client.processor("q", ProcessorOptions::new());
-            let control = processor.control();
-            let (transactions, watch) = (client.transactions("q").unwrap(), seen.clone());
-            let handler = handler(async move |message: Handled| -> Result<(), Box<dyn Error + Send + Sync>> {
-                watch.begin();
-                let transaction = transactions.begin().await?;
-                message.complete_in(&transaction).await?;
-                watch.end(&message);
-                let again = message.delivery_count() > 0;
-                if again || matches!(end, End::Committed | End::CommittedThenFailed) {
-                    transaction.commit().await?;
-                } else {
-                    transaction.roll_back().await?;
-                }
-                if again || matches!(end, End::Committed | End::RolledBack) { Ok(()) } else { Err("failed")? }
-            });
-            let pump = processor.on_error(seen.on_error()).run(handler);
-            inner.spawn(async move { pump.await.unwrap() });
-            until(&inner, || seen.done() > 0).await;
-            // Much less than the lock takes: what was rolled back and failed comes again at once.
-            inner.sleep(SECOND).await;
-            control.stop();
-            inner.settle().await;
-            assert_eq!(is_empty(&inner), end != End::RolledBack, "{end:?}");
-            assert_eq!(seen.done(), if end == End::RolledBackAndFailed { 2 } else { 1 }, "{end:?}");
-            let failures = seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Handler(_)));
-            let fails = matches!(end, End::CommittedThenFailed | End::RolledBackAndFailed);
-            assert_eq!(failures, usize::from(fails), "{end:?}");
-            assert_eq!(seen.errors.borrow().len(), failures, "{end:?}: {:?}", seen.errors.borrow());
-            client.close().await;
-        });
+    for of_sessions in [false, true] {
+        for end in [End::Committed, End::CommittedThenFailed, End::RolledBack, End::RolledBackAndFailed] {
+            completed_in_a_transaction(of_sessions, end);
+        }
     }
+}
+
+fn completed_in_a_transaction(of_sessions: bool, end: End) {
+    let world = world(QueueDescription { requires_session: of_sessions, ..QueueDescription::default() });
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let message = MessageRef::new("0");
+        let message = if of_sessions { message.with_session_id("s") } else { message };
+        client.sender("q").unwrap().send(&message).await.unwrap();
+        let seen = Seen::default();
+        let (transactions, watch) = (client.transactions("q").unwrap(), seen.clone());
+        let handler = handler(async move |message: Handled| -> Result<(), Box<dyn Error + Send + Sync>> {
+            watch.begin();
+            let transaction = transactions.begin().await?;
+            message.complete_in(&transaction).await?;
+            watch.end(&message);
+            let again = message.delivery_count() > 0;
+            if again || matches!(end, End::Committed | End::CommittedThenFailed) {
+                transaction.commit().await?;
+            } else {
+                transaction.roll_back().await?;
+            }
+            if again || matches!(end, End::Committed | End::RolledBack) { Ok(()) } else { Err("failed")? }
+        });
+        let control = if of_sessions {
+            let processor = client.session_processor("q", SessionProcessorOptions::new());
+            let (control, pump) = (processor.control(), processor.on_error(seen.on_error()).run(handler));
+            inner.spawn(async move { pump.await.unwrap() });
+            control
+        } else {
+            let processor = client.processor("q", ProcessorOptions::new());
+            let (control, pump) = (processor.control(), processor.on_error(seen.on_error()).run(handler));
+            inner.spawn(async move { pump.await.unwrap() });
+            control
+        };
+        until(&inner, || seen.done() > 0).await;
+        // Much less than the lock takes: what was rolled back and failed comes again at once.
+        inner.sleep(SECOND).await;
+        let what = format!("{end:?}, of sessions: {of_sessions}: {:?}", seen.errors.borrow());
+        assert_eq!(seen.done(), if end == End::RolledBackAndFailed { 2 } else { 1 }, "{what}");
+        control.stop();
+        inner.settle().await;
+        assert_eq!(is_empty(&inner), end != End::RolledBack, "{what}");
+        let failures = seen.errors(|error| matches!(error.cause(), ProcessorErrorCause::Handler(_)));
+        let fails = matches!(end, End::CommittedThenFailed | End::RolledBackAndFailed);
+        assert_eq!(failures, usize::from(fails), "{what}");
+        assert_eq!(seen.errors.borrow().len(), failures, "{what}");
+        client.close().await;
+    });
+}
+
+/// The lock of a message goes with the transaction that completes it: that is no loss.
+#[test]
+fn a_handler_may_go_on_after_its_transaction() {
+    let world = world(QueueDescription { lock_duration: SECOND * 30, ..QueueDescription::default() });
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        send(&client, 1).await;
+        let seen = Seen::default();
+        let (transactions, watch, time) = (client.transactions("q").unwrap(), seen.clone(), inner.clone());
+        let handler = handler(async move |message: Handled| -> Result<(), Box<dyn Error + Send + Sync>> {
+            watch.begin();
+            let transaction = transactions.begin().await?;
+            message.complete_in(&transaction).await?;
+            transaction.commit().await?;
+            time.sleep(SECOND * 90).await;
+            watch.end(&message);
+            Ok(())
+        });
+        let processor = client.processor("q", ProcessorOptions::new());
+        let (control, pump) = (processor.control(), processor.on_error(seen.on_error()).run(handler));
+        inner.spawn(async move { pump.await.unwrap() });
+        until(&inner, || seen.done() > 0).await;
+        control.stop();
+        inner.settle().await;
+        assert!(is_empty(&inner) && seen.errors.borrow().is_empty(), "{:?}", seen.errors.borrow());
+        client.close().await;
+    });
 }

@@ -131,7 +131,12 @@ where
         let result = match HandlerFuture::call(span, || (self.handler)(message.clone())) {
             Ok(handler) => {
                 let work = self.launch.launch(handler);
-                let lost = |failure| self.report_message(&message, ProcessorErrorCause::LockLost(failure));
+                // A transaction that is committed takes the lock with it.
+                let lost = |failure| {
+                    if !message.is_transacted() {
+                        self.report_message(&message, ProcessorErrorCause::LockLost(failure));
+                    }
+                };
                 match &mut renewal {
                     Some(renewal) => renewal.during(work, lost).await,
                     None => work.await,
@@ -169,7 +174,7 @@ where
         };
         if let Err(failure) = result {
             // A transaction that was committed has settled the message before.
-            if transacted && matches!(failure.kind(), ErrorKind::LockLost | ErrorKind::SessionLockLost) {
+            if transacted && failure.kind() == ErrorKind::LockLost {
                 return;
             }
             self.report_message(message, ProcessorErrorCause::Settle(failure));

@@ -120,6 +120,13 @@ impl<S: Storage> ClientMachine<S> {
         if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
     }
 
+    /// Whether a receiver holds its session on the connection that a message came on: a session that was lost with its link is
+    /// not asked for again.
+    pub(super) fn holds_since(&self, place: u32, origin: Origin) -> bool {
+        let is_up = self.links.get(place).is_some_and(|holder| holder.is_up() && self.granted_to(holder).is_some());
+        is_up && self.delivery_of(origin).is_some()
+    }
+
     /// When the lock of the session ends on whose receiver this call is.
     pub(super) fn session_lock_end(&self, operation: OperationId) -> Option<Timestamp> {
         let holder = self.links.get(self.calls.endpoint(operation)?)?;

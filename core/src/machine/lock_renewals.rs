@@ -81,6 +81,8 @@ struct Renewal<S: Storage> {
     settling: bool,
     /// The settlement is done.
     settled: bool,
+    /// The message was settled under a transaction: whether its lock lasts is the transaction's affair.
+    transacted: bool,
     renewed: bool,
     /// The call that waits for the end.
     waiter: Option<u32>,
@@ -302,6 +304,7 @@ impl<S: Storage> LockRenewals<S> {
             failure: None,
             settling: false,
             settled: false,
+            transacted: false,
             renewed: false,
             waiter: None,
             forgotten: false,
@@ -418,7 +421,7 @@ impl<S: Storage> LockRenewals<S> {
             // The service has said it: there is no doubt any more.
             renewal.known = true;
             // Settling goes its own way: it tells whether it was in time.
-            let state = if renewal.settling { State::Released } else { State::Lost };
+            let state = if renewal.settling || renewal.transacted { State::Released } else { State::Lost };
             return self.end_at(id.index(), state, Some(failure), turn.timers);
         }
         let left = turn.service.left(turn.clock, renewal.locked_until);
@@ -583,10 +586,23 @@ impl<S: Storage> LockRenewals<S> {
         }
     }
 
+    /// A message is settled under a transaction. When that commits, the lock is gone, which is no loss and says nothing of the
+    /// service's time; when it is rolled back, the lock goes on, and so do its renewals.
+    pub(super) fn set_transacted(&mut self, id: RenewalId) {
+        if let Some(renewal) = self.table.find_mut(id.key()) {
+            renewal.transacted = true;
+        }
+    }
+
+    /// Whether the message was settled under a transaction.
+    pub(super) fn is_transacted(&self, id: RenewalId) -> bool {
+        self.table.find(id.key()).is_some_and(|renewal| renewal.transacted)
+    }
+
     /// A message is not in the application's hands any more. If that was by its settlement, the registration ends with the
     /// next timers.
     pub(super) fn message_ended(&mut self, id: RenewalId, timers: &mut Timers<S>) {
-        if let Some(renewal) = self.table.find_mut(id.key()) {
+        if let Some(renewal) = self.table.find_mut(id.key()).filter(|renewal| !renewal.transacted) {
             renewal.settled = renewal.settling;
             timers.set(Timer::Renewal, id.index(), Some(Instant::ZERO));
         }

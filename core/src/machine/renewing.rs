@@ -187,7 +187,8 @@ impl<S: Storage> ClientMachine<S> {
             return;
         };
         let passing = matches!(subject, Subject::Session(session) if self.is_taking_over(session));
-        if !passing && matches!(failure.reason(), Some(Reason::MessageLockLost | Reason::SessionLockLost)) {
+        let told = !passing && !self.lock_renewals.is_transacted(id);
+        if told && matches!(failure.reason(), Some(Reason::MessageLockLost | Reason::SessionLockLost)) {
             self.lock_ended(clock, until);
         }
         let (renewals, mut turn) = self.renewal_turn(clock);
@@ -331,6 +332,8 @@ impl<S: Storage> ClientMachine<S> {
                 end = end.max(self.renewed_until(id)).filter(|_| !self.lock_renewals.in_doubt(id));
                 if ends {
                     self.lock_renewals.set_settling(id, true);
+                } else {
+                    self.lock_renewals.set_transacted(id);
                 }
             }
         }

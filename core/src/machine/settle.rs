@@ -104,7 +104,9 @@ impl<S: Storage> ClientMachine<S> {
             Some(Ok(false)) | None => {}
             Some(Err(failure)) => return Poll::Ready(Err(failure)),
         }
-        if in_session && hold == Hold::Exclusive && !asked {
+        // Where the session is still held, only the delivery is gone, as when it was settled under a transaction.
+        let held = holder.is_some_and(|place| self.holds_since(place, message.origin));
+        if in_session && hold == Hold::Exclusive && !asked && !held {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
         }
