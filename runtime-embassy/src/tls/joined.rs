@@ -170,17 +170,17 @@ mod tests {
         let records: Vec<(&[u8], u8)> = long.chunks(20).map(|chunk| (chunk, HANDSHAKE)).collect();
         assert_eq!(handed_on(&records, 0), None);
         assert!(fits(SIZE - LENGTHS, SIZE) && !fits(SIZE - LENGTHS + 1, SIZE));
-        for size in 0..64 {
-            let mut buffer = vec![0xff; size];
-            // Lengths that are not ours, either.
-            for leaves in [false, true] {
-                for length in 0..64 {
-                    _ = place(&mut buffer, leaves, length);
-                    if let Some(joined) = Joined::read(&mut buffer) {
-                        _ = joined.split();
-                    }
-                    buffer.fill(0xff);
+        // Lengths that are not ours, either.
+        for size in 0..40 {
+            for (before, length) in (0..44).flat_map(|before| (0..44).map(move |length| (before, length))) {
+                let mut buffer = vec![HANDSHAKE; size];
+                if let Some(lengths) = buffer.last_chunk_mut::<LENGTHS>() {
+                    *lengths = [0, before, 0, length];
                 }
+                if let Some(joined) = Joined::read(&mut buffer) {
+                    _ = joined.split();
+                }
+                _ = place(&mut buffer, true, usize::from(length));
             }
         }
     }

@@ -112,11 +112,12 @@ impl<S> Socket<S> {
         if kind == HANDSHAKE {
             self.phase = Phase::Handshake;
             self.body = Body::Hello(length);
-        } else if encrypted && self.phase == Phase::Handshake && joined::fits(length, self.size) {
+        } else if encrypted && self.phase == Phase::Handshake {
+            if !joined::fits(length, self.size) {
+                return Err(ErrorKind::OutOfMemory);
+            }
             version = JOINED;
             self.body = Body::Joined(length);
-        } else if encrypted {
-            self.leaves = false;
         }
         if self.body != Body::AsItComes {
             self.rest = self.size;
