@@ -11,6 +11,8 @@ mod access;
 pub mod administration;
 mod attempts;
 mod call;
+#[cfg(feature = "alloc")]
+mod collected_messages;
 mod connection_state;
 #[cfg(feature = "std")]
 mod credential;

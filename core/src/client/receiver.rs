@@ -86,7 +86,7 @@ impl<S: Storage> ReceivedMessage<S> {
 }
 
 /// Where messages are put under the lock, so that no code of the application is part of it.
-trait Keep<S: Storage>: Default {
+pub(super) trait Keep<S: Storage>: Default {
     /// How many are put there at a time.
     const ROOM: u32;
 
@@ -161,7 +161,7 @@ impl<R: Runtime> Receiving<'_, R> {
 }
 
 /// Receiving once what the client itself keeps.
-struct Keeping<'c, R: Runtime, K> {
+pub(super) struct Keeping<'c, R: Runtime, K> {
     receiving: Receiving<'c, R>,
     kept: K,
 }
@@ -248,7 +248,7 @@ impl<R: Runtime> Receiver<R> {
         in_span!("ServiceBus.receive", self.endpoint.entity, receive)
     }
 
-    fn keeping<K: Keep<StorageOf<R>>>(&self, max: u32, max_wait: Option<Duration>) -> Keeping<'_, R, K> {
+    pub(super) fn keeping<K: Keep<StorageOf<R>>>(&self, max: u32, max_wait: Option<Duration>) -> Keeping<'_, R, K> {
         Keeping { receiving: self.receiving(max, max_wait), kept: K::default() }
     }
 
@@ -602,67 +602,5 @@ impl<R: Runtime> Receiver<R> {
     /// Bound: one attempt, and ten seconds.
     pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl<R: Runtime> Receiver<R> {
-    /// Waits up to `max_wait` for messages and returns up to `max` of them: all that the service has at once, not only
-    /// the first. Empty when there is none by then.
-    ///
-    /// Cancel safety: a dropped future has taken no message.
-    ///
-    /// Bound: the time given.
-    ///
-    /// Guarantee: at least once with locks, at most once with receive-and-delete.
-    ///
-    /// # Errors
-    /// Why there is no link, after the retries of the policy.
-    pub async fn receive_messages(
-        &self,
-        max: u32,
-        max_wait: Duration,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
-        if max == 0 {
-            return Ok(alloc::vec::Vec::new());
-        }
-        in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(max, Some(max_wait)))
-    }
-
-    /// Looks at up to `max` messages from sequence number `from` on, without locking them.
-    ///
-    /// Cancel safety: nothing is lost.
-    ///
-    /// Bound: the retry policy.
-    ///
-    /// # Errors
-    /// As [`Receiver::peek_each`].
-    pub async fn peek(
-        &self,
-        from: i64,
-        max: u32,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
-        let mut messages = alloc::vec::Vec::new();
-        self.peek_each(from, max, |message| messages.push(message)).await?;
-        Ok(messages)
-    }
-
-    /// Receives deferred messages by their sequence numbers: all of them, or none.
-    ///
-    /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
-    ///
-    /// Bound: the retry policy.
-    ///
-    /// Guarantee: at least once with locks, at most once with receive-and-delete.
-    ///
-    /// # Errors
-    /// As [`Receiver::receive_deferred_each`].
-    pub async fn receive_deferred(
-        &self,
-        sequence_numbers: &[i64],
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
-        let mut messages = alloc::vec::Vec::new();
-        self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;
-        Ok(messages)
     }
 }

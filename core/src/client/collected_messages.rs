@@ -1,0 +1,64 @@
+//! Calls of a receiver that return their messages in a vector.
+
+use super::{Error, Receiver, StorageOf};
+use crate::runtime::Runtime;
+use crate::servicebus::ReceivedMessage;
+use crate::time::Duration;
+use alloc::vec::Vec;
+
+impl<R: Runtime> Receiver<R> {
+    /// Waits up to `max_wait` for messages and returns up to `max` of them: all that the service has at once, not only
+    /// the first. Empty when there is none by then.
+    ///
+    /// Cancel safety: a dropped future has taken no message.
+    ///
+    /// Bound: the time given.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
+    /// # Errors
+    /// Why there is no link, after the retries of the policy.
+    pub async fn receive_messages(
+        &self,
+        max: u32,
+        max_wait: Duration,
+    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(max, Some(max_wait)))
+    }
+
+    /// Looks at up to `max` messages from sequence number `from` on, without locking them.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// As [`Receiver::peek_each`].
+    pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+        let mut messages = Vec::new();
+        self.peek_each(from, max, |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+
+    /// Receives deferred messages by their sequence numbers: all of them, or none.
+    ///
+    /// Cancel safety: a dropped future may have locked the messages; in receive-and-delete mode they may be lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once with locks, at most once with receive-and-delete.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive_deferred_each`].
+    pub async fn receive_deferred(
+        &self,
+        sequence_numbers: &[i64],
+    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+        let mut messages = Vec::new();
+        self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;
+        Ok(messages)
+    }
+}
