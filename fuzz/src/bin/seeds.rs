@@ -109,6 +109,7 @@ fn main() {
         write(folder, "text", &number.to_string(), &[&[*kind], text.as_bytes()].concat());
     }
     write(folder, "recovery", "calm", &[0; 16]);
+    write(folder, "device_tls", "calm", &[0; 16]);
     // Enough for several worlds of each kind.
     for seed in 0..32 {
         write(folder, "model", &seed.to_string(), &Sequence::bytes_of_seed(seed, 60));
