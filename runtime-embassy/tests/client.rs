@@ -270,6 +270,7 @@ fn plain_text_is_refused_where_tls_is_wanted() {
         let sender = client.sender("readings").expect("there is room");
         let failure = sender.send(&MessageRef::new("secret")).await.expect_err("it must not be sent");
         assert_eq!(failure.kind(), ErrorKind::Disconnected, "{failure}");
+        assert!(client.last_description().contains("wants TLS"), "{failure}");
         assert_eq!(memory.0.borrow().connections, 0);
         drop(sender);
         client.close().await;

@@ -61,7 +61,7 @@ mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
-use crate::storage::Storage;
+use crate::storage::{Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
@@ -145,6 +145,12 @@ impl<R: Runtime> Client<R> {
     /// The state of a client before it is shared.
     pub fn shared_state(settings: Settings<StorageOf<R>>) -> State<R> {
         State::new(ClientMachine::new(settings))
+    }
+
+    /// What the service or the transport said last when something did not work. On the heap each error has its own words in
+    /// its text; in fixed storage, whose errors are a few bytes, these are all there are.
+    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+        self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
     /// A sender to a queue or topic, by its name or as [`SenderOptions`] say. It attaches in the background; the first send

@@ -249,6 +249,12 @@ impl<S: Storage> ClientMachine<S> {
         self.settings.external_tokens = false;
     }
 
+    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
+    /// the tracking id that its support asks for.
+    pub fn last_description(&self) -> &str {
+        self.last_description.as_ref()
+    }
+
     /// Notes what an error outside of the machine says, such as the transport's.
     pub fn describe_last(&mut self, text: S::Text) {
         self.last_description = text;

@@ -66,7 +66,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let reading = Reading::take(number);
         while let Err(failure) = sender.send(&reading.message()).await {
             retried += 1;
-            report("reading", &failure).await;
+            report(client, "reading", &failure).await;
         }
     }
     let mut next = SINGLE;
@@ -74,7 +74,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
         let (batch, count) = loop {
             match fill(&sender, next).await {
                 Ok(filled) => break filled,
-                Err(error) => report("batch", &error).await,
+                Err(error) => report(client, "batch", &error).await,
             }
         };
         let mut batch = batch;
@@ -82,7 +82,7 @@ async fn send_readings(client: &Client<Board>) -> u32 {
             retried += 1;
             let (error, unsent) = error.into_parts();
             batch = unsent;
-            report("batch", &error).await;
+            report(client, "batch", &error).await;
         }
         next += count;
     }
@@ -105,9 +105,9 @@ async fn fill(sender: &Sender<Board>, first: u32) -> Result<(MessageBatch<Board>
     Ok((batch, count))
 }
 
-/// Prints what failed, and waits a little.
-async fn report(what: &str, error: &Error<Board>) {
-    println!("telemetry: {what}: {error}");
+/// Prints what failed, with what service or transport said last, and waits a little.
+async fn report(client: &Client<Board>, what: &str, error: &Error<Board>) {
+    println!("telemetry: {what}: {error} ({})", client.last_description());
     assert!(error.is_transient(), "trying again does not help");
     Timer::after(PAUSE).await;
 }
@@ -124,7 +124,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
             Ok(Some(message)) => message,
             Ok(None) => continue,
             Err(failure) => {
-                report("commands", &failure).await;
+                report(client, "commands", &failure).await;
                 continue;
             }
         };
@@ -134,7 +134,7 @@ async fn obey_commands(client: &Client<Board>) -> u32 {
         // A command whose completion got lost comes again: it has been carried out already.
         match receiver.complete(&message).await {
             Ok(()) => seen |= 1 << (number % 32),
-            Err(failure) => report("complete", &failure).await,
+            Err(failure) => report(client, "complete", &failure).await,
         }
     }
     receiver.close().await;

@@ -121,7 +121,7 @@ async fn main(spawner: Spawner) {
         // It fits: two digits.
         _ = write!(id, "r-{number}");
         while let Err(error) = sender.send(&MessageRef::new("21.5").with_message_id(id.as_str())).await {
-            println!("signed: {error}");
+            println!("signed: {error} ({})", client.last_description());
             Timer::after(PAUSE).await;
         }
         Timer::after(PERIOD).await;

@@ -131,7 +131,7 @@ async fn main(spawner: Spawner) {
         let done = within(&client, AWAKE, join(spool.send(&sender), obey(&receiver))).await;
         let took = begin.elapsed();
         let Some((Ok(sent), Ok(commands))) = done else {
-            println!("sleeping: wake-up {wake_up}: {done:?}");
+            println!("sleeping: wake-up {wake_up}: {done:?} ({})", client.last_description());
             board::exit(1)
         };
         let [up, down, turns] = [&UP, &DOWN, &TURNS].map(|counter| counter.load(Ordering::Relaxed));

@@ -124,7 +124,7 @@ async fn main(spawner: Spawner) {
                 Ok(_) if last => return,
                 Ok(_) => Timer::after_millis(20).await,
                 Err(error) => {
-                    println!("spooling: {error}");
+                    println!("spooling: {error} ({})", client.last_description());
                     Timer::after_millis(200).await;
                 }
             }
