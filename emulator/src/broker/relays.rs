@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::routing::{self, Copy};
 use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::{Duration, Timestamp};
+use std::collections::hash_set::IntoIter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ const MAX_CHANGES: usize = 4_096;
 /// What a look at a store whose message does not go on counts among them.
 const LOOK: usize = 4;
 /// Stores that one call begins to try again.
-const MAX_RETRIES: usize = 1_000;
+const MAX_RETRIES: u64 = 1_000;
 /// When a target is tried again that does not take dead letters.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -27,9 +28,13 @@ const RETRY: Duration = Duration::from_secs(30);
 pub(super) struct Relays {
     ready: VecDeque<StoreId>,
     queued: IdSet<StoreId>,
-    /// Stores to be tried again, and when.
-    retries: VecDeque<(Timestamp, StoreId)>,
-    blocked: IdSet<StoreId>,
+    /// Stores to be tried again, by when: one entry for each that is blocked.
+    retries: BTreeMap<(Timestamp, u64), StoreId>,
+    /// Stores whose target takes none, with their places there.
+    blocked: IdMap<StoreId, (Timestamp, u64)>,
+    blocks: u64,
+    /// Stores whose target was made or changed: they are tried again in parts.
+    again: VecDeque<IntoIter<StoreId>>,
     /// Behind which arrival the letters of a store are that can go on: those before cannot, whatever the time.
     passed: IdMap<StoreId, u64>,
     /// Places before that one where a letter came back that somebody had locked: those are looked at by themselves.
@@ -45,7 +50,7 @@ pub(super) struct Relays {
 impl Relays {
     /// Notes that a store has messages that go on.
     pub(super) fn note(&mut self, id: StoreId) {
-        if !self.blocked.contains(&id) && self.queued.insert(id) {
+        if !self.blocked.contains_key(&id) && self.queued.insert(id) {
             self.ready.push_back(id);
         }
     }
@@ -78,7 +83,10 @@ impl Relays {
 
     /// When there is something to do.
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        let retry = self.retries.front().map(|(at, _)| *at);
+        if !self.again.is_empty() {
+            return Some(Timestamp::DOTNET_MIN);
+        }
+        let retry = self.retries.first_key_value().map(|((at, _), _)| *at);
         match (self.left, retry) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -87,19 +95,21 @@ impl Relays {
 
     /// An entity was made or has other settings: what waits for it can be tried again.
     pub(super) fn try_again(&mut self, entity: &str) {
-        for id in self.waiting.remove(entity).unwrap_or_default() {
-            self.awaited.remove(&id);
-            self.try_store_again(id);
-        }
+        self.again.extend(self.waiting.remove(entity).map(IntoIterator::into_iter));
     }
 
     /// The settings of a store's own entity have changed.
     pub(super) fn try_store_again(&mut self, id: StoreId) {
-        let waited = self.blocked.remove(&id) | self.passed.remove(&id).is_some();
+        let waited = self.unblock(id) | self.passed.remove(&id).is_some();
         self.returned.remove(&id);
         if waited {
             self.note(id);
         }
+    }
+
+    fn unblock(&mut self, id: StoreId) -> bool {
+        let place = self.blocked.remove(&id);
+        place.is_some_and(|place| self.retries.remove(&place).is_some())
     }
 
     fn wait_for(&mut self, id: StoreId, entity: String) {
@@ -121,15 +131,30 @@ impl Relays {
         }
     }
 
-    /// Begins to try stores again, up to a bound: the rest is due at once.
-    fn take_due(&mut self, utc: Timestamp) {
-        for _ in 0..MAX_RETRIES {
-            let Some(&(_, id)) = self.retries.front().filter(|(at, _)| *at <= utc) else { return };
-            self.retries.pop_front();
-            if self.blocked.remove(&id) {
-                self.note(id);
+    fn next_again(&mut self) -> Option<StoreId> {
+        loop {
+            match self.again.front_mut()?.next() {
+                Some(id) => return Some(id),
+                None => _ = self.again.pop_front(),
             }
         }
+    }
+
+    /// Begins to try stores again, up to a bound: the rest is due at once. How many they were.
+    fn take_due(&mut self, utc: Timestamp) -> u64 {
+        for count in 0..MAX_RETRIES {
+            if let Some(id) = self.next_again() {
+                self.stop_waiting(id);
+                self.try_store_again(id);
+            } else if let Some(entry) = self.retries.first_entry().filter(|entry| entry.key().0 <= utc) {
+                let id = entry.remove();
+                self.blocked.remove(&id);
+                self.note(id);
+            } else {
+                return count;
+            }
+        }
+        MAX_RETRIES
     }
 
     /// Forgets a store that is gone.
@@ -137,12 +162,15 @@ impl Relays {
         self.stop_waiting(id);
         self.passed.remove(&id);
         self.returned.remove(&id);
-        self.blocked.remove(&id);
+        self.unblock(id);
     }
 
     fn block(&mut self, id: StoreId, utc: Timestamp) {
-        if self.blocked.insert(id) {
-            self.retries.push_back((utc + RETRY, id));
+        if !self.blocked.contains_key(&id) {
+            self.blocks += 1;
+            let place = (utc + RETRY, self.blocks);
+            self.blocked.insert(id, place);
+            self.retries.insert(place, id);
         }
     }
 }
@@ -199,7 +227,8 @@ impl Namespace {
 
     /// Takes messages on, as far as one call goes.
     pub(super) fn run_relays(&mut self, utc: Timestamp) {
-        self.relays.take_due(utc);
+        let begun = self.relays.take_due(utc);
+        self.work().add(begun);
         self.relays.left = None;
         let mut changes = 0;
         while let Some(id) = self.relays.ready.pop_front() {

@@ -105,3 +105,19 @@ fn letters_go_on_when_their_target_is_there_again() {
         assert_eq!((dead(&namespace, 3), namespace.counts(&stores).active), (0, 3), "{name}");
     }
 }
+
+/// However often the target is changed while it takes none, each store is tried once in half a minute.
+#[test]
+fn a_letter_is_tried_again_once_at_a_time() {
+    const COUNT: usize = 10;
+    let mut namespace = waiting(COUNT);
+    for _ in 0..50 {
+        namespace.update_queue("target", target(true), START + Duration::from_secs(2)).unwrap();
+        end_all(&mut namespace, START + Duration::from_secs(2));
+    }
+    for seconds in [33, 64, 95] {
+        let entries = end_all(&mut namespace, START + Duration::from_secs(seconds));
+        assert!(entries <= 4 * COUNT as u64, "{entries} entries at {seconds} s");
+        assert_eq!(dead(&namespace, COUNT), COUNT as u64);
+    }
+}
