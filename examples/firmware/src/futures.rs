@@ -79,13 +79,13 @@ mod sessions {
 
     sizes! {
         SIZE_OF_CALL_ACCEPT_SESSION: |(client, id): (&'static Client<Board>, Text)| {
-            client.accept_session(Entity::queue("sessions"), id, Default::default())
+            client.accept_session(Entity::queue("sessions"), id)
         };
         SIZE_OF_CALL_ACCEPT_NEXT_SESSION: |client: &'static Client<Board>| {
-            client.accept_next_session(Entity::queue("sessions"), Duration::from_secs(1), Default::default())
+            client.accept_next_session(Entity::queue("sessions"), Duration::from_secs(1))
         };
         SIZE_OF_CALL_TAKE_OVER_SESSION: |(client, id, token): (&'static Client<Board>, Text, LockToken)| {
-            client.take_over_session(Entity::queue("sessions"), id, token, Default::default())
+            client.take_over_session(Entity::queue("sessions"), id, token)
         };
         SIZE_OF_CALL_RENEW_SESSION_LOCK: |session: Session| session.renew_session_lock();
         SIZE_OF_CALL_SESSION_STATE: |session: Session| session.state();
