@@ -207,8 +207,9 @@ impl<R: Runtime> ProcessorMessage<R> {
     /// use servicebus_core::client::{HandlerError, ProcessorMessage, Sender, TransactionController};
     /// use servicebus_core::runtime::Runtime;
     /// use servicebus_core::servicebus::MessageRef;
+    /// use servicebus_core::storage::Heap;
     ///
-    /// async fn reply<R: Runtime>(
+    /// async fn reply<R: Runtime<Storage = Heap>>(
     ///     message: ProcessorMessage<R>,
     ///     transactions: &TransactionController<R>,
     ///     replies: &Sender<R>,
