@@ -14,6 +14,7 @@ mod administration;
 mod admission;
 mod apply;
 mod attachments;
+mod backlog;
 pub mod budget;
 pub mod change;
 mod clock;

@@ -2,6 +2,7 @@
 //! those are forwarded. Each step takes one message one hop on, in the order of arrival and in turn among the stores; work
 //! in one call is bounded, and the rest goes on in the next.
 
+use super::backlog::Backlog;
 use super::change::Change;
 use super::entities::queue::Stores;
 use super::entities::{EntityError, Namespace, StoreId, namespace};
@@ -34,7 +35,7 @@ pub(super) struct Relays {
     blocked: IdMap<StoreId, (Timestamp, u64)>,
     blocks: u64,
     /// Stores whose target was made or changed: they are tried again in parts.
-    again: VecDeque<IntoIter<StoreId>>,
+    again: Backlog<IntoIter<StoreId>>,
     /// Behind which arrival the letters of a store are that can go on: those before cannot, whatever the time.
     passed: IdMap<StoreId, u64>,
     /// Places before that one where a letter came back that somebody had locked: those are looked at by themselves.
@@ -131,19 +132,10 @@ impl Relays {
         }
     }
 
-    fn next_again(&mut self) -> Option<StoreId> {
-        loop {
-            match self.again.front_mut()?.next() {
-                Some(id) => return Some(id),
-                None => _ = self.again.pop_front(),
-            }
-        }
-    }
-
     /// Begins to try stores again, up to a bound: the rest is due at once. How many they were.
     fn take_due(&mut self, utc: Timestamp) -> u64 {
         for count in 0..MAX_RETRIES {
-            if let Some(id) = self.next_again() {
+            if let Some(id) = self.again.next() {
                 self.stop_waiting(id);
                 self.try_store_again(id);
             } else if let Some(entry) = self.retries.first_entry().filter(|entry| entry.key().0 <= utc) {

@@ -2,6 +2,7 @@
 
 use super::ConnectionId;
 use super::admission::Target;
+use super::backlog::Backlog;
 use super::budget::{Budget, Holding, OverBudget, Share};
 use super::change::Settlement;
 use super::entities::store::MAX_TIMERS;
@@ -15,6 +16,7 @@ use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use std::collections::hash_map::IntoIter;
 use std::collections::{BTreeMap, VecDeque};
+use std::iter::{self, Repeat, Zip};
 use std::vec;
 
 /// Operations of a transaction at most.
@@ -187,6 +189,8 @@ struct Transaction {
 
 /// By their ids.
 type OfLink = IdMap<Vec<u8>, Transaction>;
+/// The same of a control link that is gone, with its connection.
+type EndedOfLink = Zip<Repeat<ConnectionId>, IntoIter<Vec<u8>, Transaction>>;
 
 #[derive(Debug, Default)]
 struct OfConnection {
@@ -229,9 +233,9 @@ pub(crate) struct Transactions {
     serial: u64,
     now: Instant,
     /// Those whose control link is gone.
-    ended: VecDeque<(ConnectionId, IntoIter<Vec<u8>, Transaction>)>,
+    ended: Backlog<EndedOfLink>,
     /// Operations of those that are rolled back.
-    remains: VecDeque<vec::IntoIter<Operation>>,
+    remains: Backlog<vec::IntoIter<Operation>>,
 }
 
 impl Transactions {
@@ -262,7 +266,7 @@ impl Transactions {
                     found.timed_out.pop_front();
                 }
                 found.timed_out.push_back(id);
-                self.remains.push_back(transaction.end(namespace));
+                self.remains.push(transaction.end(namespace));
             }
         }
         self.let_go(namespace, end);
@@ -271,26 +275,16 @@ impl Transactions {
     /// Rolls back what has ended, until so many entries have been looked at.
     fn let_go(&mut self, namespace: &mut Namespace, end: u64) {
         while namespace.work().done() < end {
-            if next_of(&mut self.remains).is_some() {
+            if self.remains.next().is_some() {
                 namespace.work().add(1);
-            } else if let Some((connection, (id, transaction))) = self.next_ended() {
+            } else if let Some((connection, (id, transaction))) = self.ended.next() {
                 if let Some(found) = self.connections.get_mut(&connection) {
                     found.links.remove(&id);
                 }
                 self.timers.remove(&(transaction.ends, transaction.serial));
-                self.remains.push_back(transaction.end(namespace));
+                self.remains.push(transaction.end(namespace));
             } else {
                 break;
-            }
-        }
-    }
-
-    fn next_ended(&mut self) -> Option<(ConnectionId, (Vec<u8>, Transaction))> {
-        loop {
-            let (connection, all) = self.ended.front_mut()?;
-            match all.next() {
-                Some(transaction) => return Some((*connection, transaction)),
-                None => _ = self.ended.pop_front(),
             }
         }
     }
@@ -420,7 +414,7 @@ impl Transactions {
     pub(crate) fn roll_back_link(&mut self, namespace: &mut Namespace, connection: ConnectionId, link: LinkId) {
         let found = self.connections.get_mut(&connection).and_then(|found| found.open.remove(&link));
         if let Some(of_link) = found {
-            self.ended.push_back((connection, of_link.into_iter()));
+            self.ended.push(iter::repeat(connection).zip(of_link));
             self.let_go(namespace, namespace.work().done() + MAX_TIMERS);
         }
     }
@@ -428,7 +422,7 @@ impl Transactions {
     /// Rolls back what a connection began that is gone, in parts.
     pub(crate) fn roll_back_connection(&mut self, namespace: &mut Namespace, connection: ConnectionId) {
         let Some(found) = self.connections.remove(&connection) else { return };
-        self.ended.extend(found.open.into_values().map(|of_link| (connection, of_link.into_iter())));
+        self.ended.extend(found.open.into_values().map(|of_link| iter::repeat(connection).zip(of_link)));
         self.let_go(namespace, namespace.work().done() + MAX_TIMERS);
     }
 }
@@ -527,15 +521,6 @@ impl Transaction {
                     namespace.reserved.remove(&scope.entity);
                 }
             }
-        }
-    }
-}
-
-fn next_of(all: &mut VecDeque<vec::IntoIter<Operation>>) -> Option<Operation> {
-    loop {
-        match all.front_mut()?.next() {
-            Some(operation) => return Some(operation),
-            None => _ = all.pop_front(),
         }
     }
 }

@@ -11,11 +11,6 @@ use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
 
 fn to_value(value: &RuleValue) -> Result<Value<'static>, Refusal> {
-    let parsed = |kind: &str, text: &str| match kind {
-        "guid" => text.trim().parse::<LockToken>().ok().map(|id| Value::Uuid(id.uuid())),
-        "unsignedLong" => text.trim().parse().ok().map(Value::Ulong),
-        _ => text.trim().parse().ok().map(Value::Decimal),
-    };
     Ok(match value {
         RuleValue::String(text) => Value::String(Cow::Owned(text.clone())),
         RuleValue::Int(number) => Value::Int(*number),
@@ -29,12 +24,16 @@ fn to_value(value: &RuleValue) -> Result<Value<'static>, Refusal> {
             Some(time) => Value::DateTime(time),
             None => Value::String(Cow::Owned(text.clone())),
         },
-        RuleValue::Other { kind, text } if matches!(kind.as_str(), "guid" | "unsignedLong" | "decimal") => {
-            let wrong = || Refusal::setting(&format!("The value '{text}' is no {kind}."), None);
-            parsed(kind, text).ok_or_else(wrong)?
+        RuleValue::Other { kind, text } => {
+            let parsed = match kind.as_str() {
+                "guid" => text.trim().parse::<LockToken>().ok().map(|id| Value::Uuid(id.uuid())),
+                "unsignedLong" => text.trim().parse().ok().map(Value::Ulong),
+                "decimal" => text.trim().parse().ok().map(Value::Decimal),
+                // Types that messages have no properties of are compared as text.
+                _ => Some(Value::String(Cow::Owned(text.clone()))),
+            };
+            parsed.ok_or_else(|| Refusal::setting(&format!("The value '{text}' is no {kind}."), None))?
         }
-        // Types that messages have no properties of are compared as text.
-        RuleValue::Other { text, .. } => Value::String(Cow::Owned(text.clone())),
         _ => Value::Null,
     })
 }

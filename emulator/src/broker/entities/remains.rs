@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::rule::StoredRule;
 use super::rule_index::RuleIndex;
 use super::topic::{Subscription, Topic};
+use crate::broker::backlog::Backlog;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
@@ -63,27 +64,17 @@ pub(super) struct GoneRule {
 /// What is to be let go.
 #[derive(Default)]
 pub(super) struct Remains {
-    entries: VecDeque<Entries>,
+    entries: Backlog<Entries>,
     stores: VecDeque<StoreId>,
-    rules: VecDeque<Box<dyn Iterator<Item = GoneRule> + Send>>,
-    subscriptions: VecDeque<Box<dyn Iterator<Item = Subscription> + Send>>,
-    queues: VecDeque<Box<dyn Iterator<Item = Queue> + Send>>,
-    topics: VecDeque<Box<dyn Iterator<Item = Topic> + Send>>,
+    rules: Backlog<Box<dyn Iterator<Item = GoneRule> + Send>>,
+    subscriptions: Backlog<Box<dyn Iterator<Item = Subscription> + Send>>,
+    queues: Backlog<Box<dyn Iterator<Item = Queue> + Send>>,
+    topics: Backlog<Box<dyn Iterator<Item = Topic> + Send>>,
 }
 
 impl fmt::Debug for Remains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remains").field("is_empty", &self.is_empty()).finish_non_exhaustive()
-    }
-}
-
-/// The next item of the first of several iterators that has one.
-fn next_of<T>(all: &mut VecDeque<Box<dyn Iterator<Item = T> + Send>>) -> Option<T> {
-    loop {
-        match all.front_mut()?.next() {
-            Some(item) => return Some(item),
-            None => _ = all.pop_front(),
-        }
     }
 }
 
@@ -96,15 +87,15 @@ impl Remains {
 
     /// Entries that were taken out of something.
     pub(super) fn add<T>(&mut self, entries: impl Iterator<Item = T> + Send + 'static) {
-        self.entries.push_back(Box::new(entries.map(|_| ())));
+        self.entries.push(Box::new(entries.map(|_| ())));
     }
 
     pub(super) fn add_duplicates(&mut self, duplicates: Duplicates) {
-        self.entries.push_back(Box::new(duplicates.into_entries()));
+        self.entries.push(Box::new(duplicates.into_entries()));
     }
 
     pub(super) fn add_rules(&mut self, rules: RuleIndex) {
-        self.entries.push_back(Box::new(rules.into_entries()));
+        self.entries.push(Box::new(rules.into_entries()));
     }
 
     /// A subscription, whose stores are not reached any more.
@@ -121,7 +112,7 @@ impl Remains {
         let (topic, subscription): (Arc<str>, Arc<str>) = (topic.into(), own.into());
         let (rules, order) = rules.into_parts();
         self.add(order);
-        self.rules.push_back(Box::new(rules.into_iter().map(move |(key, rule)| {
+        self.rules.push(Box::new(rules.into_iter().map(move |(key, rule)| {
             let (topic, subscription) = (Arc::clone(&topic), Arc::clone(&subscription));
             GoneRule { topic, subscription, number, key, rule }
         })));
@@ -140,7 +131,7 @@ impl Remains {
         self.add_rules(topic.rules);
         let (subscriptions, order) = topic.subscriptions.into_parts();
         self.add(order);
-        self.subscriptions.push_back(Box::new(subscriptions.into_values()));
+        self.subscriptions.push(Box::new(subscriptions.into_values()));
     }
 
     /// All queues and topics of a namespace.
@@ -149,28 +140,28 @@ impl Remains {
         queues: impl Iterator<Item = Queue> + Send + 'static,
         topics: impl Iterator<Item = Topic> + Send + 'static,
     ) {
-        self.queues.push_back(Box::new(queues));
-        self.topics.push_back(Box::new(topics));
+        self.queues.push(Box::new(queues));
+        self.topics.push(Box::new(topics));
     }
 
     /// Lets one part go; `None` when nothing is left.
     pub(super) fn next(&mut self) -> Option<Part> {
-        if let Some(()) = next_of(&mut self.entries) {
+        if let Some(()) = self.entries.next() {
             return Some(Part::Entry);
         }
         if let Some(id) = self.stores.pop_front() {
             return Some(Part::Store(id));
         }
-        if let Some(rule) = next_of(&mut self.rules) {
+        if let Some(rule) = self.rules.next() {
             return Some(Part::Rule(Box::new(rule)));
         }
-        if let Some(subscription) = next_of(&mut self.subscriptions) {
+        if let Some(subscription) = self.subscriptions.next() {
             let main = subscription.stores.main;
             self.add_subscription(subscription);
             return Some(Part::Subscription(main));
-        } else if let Some(queue) = next_of(&mut self.queues) {
+        } else if let Some(queue) = self.queues.next() {
             self.add_queue(queue);
-        } else if let Some(topic) = next_of(&mut self.topics) {
+        } else if let Some(topic) = self.topics.next() {
             self.add_topic(topic);
         } else {
             return None;
