@@ -17,7 +17,7 @@ pub type HeapToken = Token<<Heap as Storage>::Payload>;
 /// ```
 /// use servicebus_core::servicebus::Token;
 /// use servicebus_core::time::Timestamp;
-/// use servicebus_core::transport::{Credential, HeapToken};
+/// use servicebus_core::client::{Credential, HeapToken};
 ///
 /// /// Asks a service of one's own to sign.
 /// struct Backend;

@@ -7,7 +7,7 @@ use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
 
-/// Names a request in its message-id: place and generation, so that a late response finds nobody else. A UUID, as the Python
+/// Names a request in its message-id: place and generation, so that a late response is never taken for that of a later request. A UUID, as the Python
 /// SDK has it (docs/evidence/wire-protocol.md §2).
 pub(super) fn request_id(key: Key) -> Uuid {
     Uuid((u128::from(key.index) << 96 | u128::from(key.generation.get()) << 64).to_be_bytes())

@@ -124,8 +124,8 @@ mod asked {
             })
         }
 
-        /// The header of a request. Another token is asked for before the last one ends; while that counts, nobody waits for
-        /// the credential for longer than a moment, and its failures are nobody's.
+        /// The header of a request. Another token is asked for before the last one ends. As long as the last one is valid, a
+        /// request waits for the credential two seconds at most, and does not fail when the credential does.
         pub(in super::super) async fn header(&self, timer: &impl Timer) -> Result<String, CredentialError> {
             let now = timer.utc();
             let Some((header, is_due)) = self.counts(now) else { return self.ask(now).await };
@@ -145,7 +145,7 @@ mod asked {
 
         async fn ask(&self, now: Timestamp) -> Result<String, CredentialError> {
             let mut credential = self.credential.lock().await;
-            // Whoever asked before may have got one.
+            // A request that waited for the credential before this one may have got a token.
             if let Some((header, false)) = self.counts(now) {
                 return Ok(header);
             }

@@ -466,7 +466,7 @@ fn tokens_of_a_credential_are_kept_and_sent() {
     assert_eq!(header(4, "Authorization"), Some("SharedAccessSignature sr=x"));
 }
 
-/// A credential that hangs holds nobody up whose token still counts.
+/// While the last token is valid, no request waits for a credential that hangs.
 #[cfg(feature = "std")]
 #[test]
 fn a_token_counts_while_the_credential_hangs() {

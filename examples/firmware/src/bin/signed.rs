@@ -1,5 +1,6 @@
-//! A device without a key: a back end signs a token for each entity, and again before the last one ends. For the emulator, over plain TCP; the back end is on the host,
-//! at the port that is the third number of the command line, behind the time server's.
+//! A device without a key: a back end signs a token for each entity, and again before the last one ends. For the emulator,
+//! over plain TCP; the back end is on the host, at the port that is the third number of the command line, behind the time
+//! server's.
 #![no_std]
 #![no_main]
 
