@@ -1,17 +1,18 @@
 //! Sending without waiting for each outcome, and sending in order.
 
-use super::attempts::{Attempt, Course, Turn};
+use super::attempts::Course;
 use super::call::{self, Endpoint, PayloadOf, Pending, give_up};
 use super::room::{Room, full, is_full};
+use super::sender::SendingEncoded;
 use super::{Access, Error, Sender, StorageOf};
-use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, PLACE_AND_TURN};
+use crate::machine::{Cause, Failure, OperationId, PLACE_AND_TURN};
 use crate::runtime::Runtime;
 use crate::servicebus::AsMessage;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 
 /// The outcome of a message that [`Sender::enqueue`] has taken: a future that ends when the service has stored it, or with
 /// the error of its last attempt. It owns the encoded message and a handle to its sender.
@@ -69,37 +70,6 @@ impl<R: Runtime> Drop for Delivery<R> {
 
 // Nothing in it is borrowed from it.
 impl<R: Runtime> Unpin for Delivery<R> {}
-
-/// Sending an encoded message once.
-struct Sent<'d, R: Runtime> {
-    endpoint: &'d Endpoint<R>,
-    payload: &'d PayloadOf<R>,
-    format: u32,
-    waits: &'d mut bool,
-}
-
-impl<R: Runtime> Attempt<R> for Sent<'_, R> {
-    fn entity(&self) -> &Entity<StorageOf<R>> {
-        &self.endpoint.entity
-    }
-
-    fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        *self.waits = true;
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
-    }
-
-    fn poll(
-        &mut self,
-        machine: &mut ClientMachine<StorageOf<R>>,
-        _: Clock,
-        operation: OperationId,
-    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        let mut unsent = self.waits.then_some(self.payload);
-        let polled = machine.poll_send(operation, self.endpoint.id, &mut unsent, self.format, None);
-        *self.waits = unsent.is_some();
-        polled
-    }
-}
 
 impl<R: Runtime> Delivery<R> {
     pub(super) fn new(sender: &Sender<R>, payload: PayloadOf<R>, format: u32) -> Self {
@@ -163,8 +133,11 @@ impl<R: Runtime> Delivery<R> {
                 }
             }
             let Self { endpoint, payload, format, waits, course, .. } = self;
-            let mut sent = Sent { endpoint: &*endpoint, payload, format: *format, waits };
-            let Err(failure) = ready!(course.poll(&endpoint.shared, cx, &mut sent)) else { return Poll::Ready(Ok(())) };
+            let unsent = waits.then_some(&*payload);
+            let mut sending = SendingEncoded { endpoint, payload, format: *format, unsent, transaction: None };
+            let polled = course.poll(&endpoint.shared, cx, &mut sending);
+            *waits = sending.unsent.is_some();
+            let Err(failure) = ready!(polled) else { return Poll::Ready(Ok(())) };
             // An attempt that finds no slot was not made: it is no failure of the message.
             if let Err(failure) = ready!(self.poll_room(cx, 1, failure)) {
                 return Poll::Ready(Err(failure));

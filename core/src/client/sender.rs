@@ -80,31 +80,33 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
     }
 }
 
-/// Sending a batch once: from its place, which it keeps.
-pub(super) struct SendingBatch<'c, R: Runtime> {
-    endpoint: &'c Endpoint<R>,
-    batch: &'c PayloadOf<R>,
-    unsent: Option<&'c PayloadOf<R>>,
-    transaction: Option<TransactionOf<R>>,
+/// Sending what is encoded once: from its place, which it keeps.
+pub(super) struct SendingEncoded<'c, R: Runtime> {
+    pub(super) endpoint: &'c Endpoint<R>,
+    pub(super) payload: &'c PayloadOf<R>,
+    pub(super) format: u32,
+    /// What the engine has not taken yet.
+    pub(super) unsent: Option<&'c PayloadOf<R>>,
+    pub(super) transaction: Option<TransactionOf<R>>,
 }
 
-impl<'c, R: Runtime> SendingBatch<'c, R> {
-    pub(super) fn new(
+impl<'c, R: Runtime> SendingEncoded<'c, R> {
+    pub(super) fn batch(
         endpoint: &'c Endpoint<R>,
         batch: &'c PayloadOf<R>,
         transaction: Option<TransactionOf<R>>,
     ) -> Self {
-        Self { endpoint, batch, unsent: None, transaction }
+        Self { endpoint, payload: batch, format: BATCH_FORMAT, unsent: None, transaction }
     }
 }
 
-impl<R: Runtime> Attempt<R> for SendingBatch<'_, R> {
+impl<R: Runtime> Attempt<R> for SendingEncoded<'_, R> {
     fn entity(&self) -> &Entity<StorageOf<R>> {
         &self.endpoint.entity
     }
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        self.unsent = Some(self.batch);
+        self.unsent = Some(self.payload);
         call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
     }
 
@@ -114,7 +116,7 @@ impl<R: Runtime> Attempt<R> for SendingBatch<'_, R> {
         _: Clock,
         operation: OperationId,
     ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
-        machine.poll_send(operation, self.endpoint.id, &mut self.unsent, BATCH_FORMAT, self.transaction)
+        machine.poll_send(operation, self.endpoint.id, &mut self.unsent, self.format, self.transaction)
     }
 }
 
@@ -274,7 +276,7 @@ impl<R: Runtime> Sender<R> {
         if self.is_ordered {
             return self.send_in_order(payload.clone(), BATCH_FORMAT).await;
         }
-        let sending = self.endpoint.attempts(SendingBatch::new(&self.endpoint, payload, None));
+        let sending = self.endpoint.attempts(SendingEncoded::batch(&self.endpoint, payload, None));
         in_span!("ServiceBus.send", self.endpoint.entity, sending)
     }
 

@@ -1,7 +1,7 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
 
 use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
-use super::sender::{Sending, SendingBatch};
+use super::sender::{Sending, SendingEncoded};
 use super::settling::Settling;
 use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
 use crate::engine::EngineError;
@@ -201,7 +201,7 @@ impl<R: Runtime> Transaction<R> {
     ) -> impl Future<Output = Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>>> {
         async move {
             let Some(payload) = batch.seal() else { return Ok(()) };
-            let sending = SendingBatch::new(&sender.endpoint, payload, Some(self.id));
+            let sending = SendingEncoded::batch(&sender.endpoint, payload, Some(self.id));
             match sender.endpoint.attempt_once(sending).await {
                 Ok(()) => Ok(()),
                 Err(error) => Err(SendError::new(error, batch)),
