@@ -596,7 +596,7 @@ impl<S: Storage> LockRenewals<S> {
 
     /// Whether the message was settled under a transaction.
     pub(super) fn is_transacted(&self, id: RenewalId) -> bool {
-        self.table.find(id.key()).is_some_and(|renewal| renewal.transacted)
+        self.get(id).is_some_and(|renewal| renewal.transacted)
     }
 
     /// A message is not in the application's hands any more. If that was by its settlement, the registration ends with the
