@@ -42,6 +42,7 @@ mod processor_options;
 mod pump;
 mod receiver;
 mod receiver_options;
+mod receiving;
 #[cfg(feature = "alloc")]
 mod room;
 mod rule_manager;

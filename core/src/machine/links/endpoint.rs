@@ -1,0 +1,254 @@
+//! One sender or receiver: what it is, how far its link is, and which sorts it counts as.
+
+use crate::engine::{Connection, LinkId};
+use crate::log::Span;
+use crate::machine::Failure;
+use crate::machine::attachment::{Attachment, ReceiveMode, Work};
+use crate::machine::backoff::Backoff;
+use crate::machine::id::{EntityId, SessionLockId, TokenId};
+use crate::servicebus::address::SubQueue;
+use crate::storage::{Features, Joint, Storage};
+use core::fmt;
+
+/// A sender or receiver.
+// In this order: the places of small fields fit into the instructions of small machines.
+#[repr(C)]
+pub(in crate::machine) struct Endpoint<S: Storage> {
+    /// It has been attached before.
+    pub(super) was_up: bool,
+    /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
+    pub(super) parked: bool,
+    /// It never comes back.
+    pub(super) over: bool,
+    /// The peer's attach had no terminus: a detach with the reason follows.
+    pub(super) refused: bool,
+    /// The application has dropped it: it goes when its link has.
+    pub(super) closing: bool,
+    /// It waits for its token, and is in the chain of those.
+    pub(super) without_token: bool,
+    /// The loss of a connection that it has seen last, or that was last when it began to need one.
+    pub(super) losses: bool,
+    pub(super) sub_queue: Option<SubQueue>,
+    /// The application's handles beyond the first.
+    pub(super) clones: u32,
+    /// Links that failed in a row.
+    pub(super) backoff: Backoff,
+    pub(super) work: Work,
+    /// The lock of its session, when it is for one.
+    pub(super) session_lock: Option<SessionLockId>,
+    pub(super) token: TokenId,
+    /// In a chain of its token.
+    pub(super) joint: Joint,
+    pub(super) attachment: Attachment,
+    /// Its link in what is told.
+    pub(super) span: Span,
+    /// The number in its link's name.
+    pub(super) name: u32,
+    /// How the application names it to the service.
+    pub(super) identifier: Option<S::Literal>,
+    /// What the peer said last; for good when `over`.
+    pub(super) error: Option<Failure<S>>,
+}
+
+impl<S: Storage> Endpoint<S> {
+    /// What it sends to or receives from.
+    pub(in crate::machine) fn entity(&self) -> EntityId {
+        EntityId { token: self.token, sub_queue: self.sub_queue }
+    }
+
+    pub(in crate::machine) fn attachment(&self) -> Attachment {
+        self.attachment
+    }
+
+    /// The link that is there, or comes.
+    pub(in crate::machine) fn link(&self) -> Option<LinkId> {
+        self.attachment.link()
+    }
+
+    /// The link that is there.
+    pub(in crate::machine) fn link_up(&self) -> Option<LinkId> {
+        match self.attachment {
+            Attachment::Up(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    pub(in crate::machine) fn is_up(&self) -> bool {
+        self.attachment.is_up()
+    }
+
+    /// Whether a link is wanted.
+    pub(in crate::machine) fn wants_link(&self) -> bool {
+        self.attachment == Attachment::Down && !self.closing && !self.parked && !self.over
+    }
+
+    pub(in crate::machine) fn was_up(&self) -> bool {
+        self.was_up
+    }
+
+    /// Whether it never comes back; its error says why.
+    pub(in crate::machine) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(in crate::machine) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the peer has refused its attach, and tells the reason next.
+    pub(in crate::machine) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    pub(in crate::machine) fn work(&self) -> Work {
+        self.work
+    }
+
+    /// The lock of its session, when it is for one.
+    pub(in crate::machine) fn session_lock(&self) -> Option<SessionLockId> {
+        if S::Features::SESSIONS { self.session_lock } else { None }
+    }
+
+    pub(in crate::machine) fn set_session_lock(&mut self, lock: SessionLockId) {
+        self.session_lock = Some(lock);
+    }
+
+    pub(in crate::machine) fn is_session(&self) -> bool {
+        self.session_lock().is_some()
+    }
+
+    pub(in crate::machine) fn is_receiver(&self) -> bool {
+        matches!(self.work, Work::Receiver { .. })
+    }
+
+    pub(in crate::machine) fn mode(&self) -> ReceiveMode {
+        match self.work {
+            Work::Receiver { mode } if S::Features::RECEIVE_AND_DELETE => mode,
+            _ => ReceiveMode::PeekLock,
+        }
+    }
+
+    pub(in crate::machine) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The number in its link's name.
+    pub(in crate::machine) fn name(&self) -> u32 {
+        self.name
+    }
+
+    /// How the application names it to the service.
+    pub(in crate::machine) fn identifier(&self) -> Option<&str> {
+        self.identifier.as_ref().map(AsRef::as_ref)
+    }
+
+    /// What the peer said last, or what its attach waits for.
+    pub(in crate::machine) fn error(&self) -> Option<&Failure<S>> {
+        self.error.as_ref()
+    }
+
+    pub(in crate::machine) fn set_error(&mut self, error: Option<Failure<S>>) {
+        self.error = error;
+    }
+
+    pub(in crate::machine) fn take_error(&mut self) -> Option<Failure<S>> {
+        self.error.take()
+    }
+
+    /// A link has failed.
+    pub(in crate::machine) fn failed(&mut self) -> Backoff {
+        self.backoff.failed();
+        self.backoff
+    }
+
+    /// Its link works.
+    pub(in crate::machine) fn healthy(&mut self) {
+        self.backoff.healthy();
+    }
+
+    /// The peer's attach has come: without a terminus it is a refusal.
+    pub(in crate::machine) fn answered(&mut self, refused: bool, batch_size: Option<i64>) {
+        self.refused = refused;
+        if let Work::Sender { max_batch_size } = &mut self.work {
+            // More than four gigabytes are as good as no limit.
+            *max_batch_size = u32::try_from(batch_size.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Returns the attachment after the link is gone from a connection, which is retired or continues: messages that
+    /// were settled when they came may remain. Those of an earlier connection stay, unless this one takes the one place
+    /// for retired connections.
+    pub(in crate::machine) fn leaves(&self, connection: Option<&Connection<S>>, retired: bool) -> Attachment {
+        if !S::Features::RECEIVE_AND_DELETE {
+            return Attachment::Down;
+        }
+        let link = match self.attachment {
+            Attachment::Down => return Attachment::Down,
+            Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
+            Attachment::Remains { retired: true, .. } => return Attachment::Down,
+            Attachment::Remains { link, .. } | Attachment::Pending(link) | Attachment::Up(link) => link,
+        };
+        let keeps = self.mode() == ReceiveMode::ReceiveAndDelete && !self.closing;
+        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(link));
+        if waiting.is_some_and(|status| status.waiting > 0) {
+            Attachment::Remains { link, retired }
+        } else {
+            Attachment::Down
+        }
+    }
+
+    fn is(&self, sort: Sort) -> bool {
+        match sort {
+            Sort::Wanting => !self.parked && !self.over,
+            Sort::Linked => self.attachment.link().is_some(),
+            Sort::Retired => matches!(self.attachment, Attachment::Remains { retired: true, .. }),
+            Sort::Deleting => {
+                let retired = matches!(self.attachment, Attachment::Remains { retired: true, .. });
+                self.mode() == ReceiveMode::ReceiveAndDelete && self.attachment != Attachment::Down && !retired
+            }
+            Sort::Receiving => self.is_receiver() && !self.closing && !self.parked,
+        }
+    }
+
+    /// Whether the loss of a connection is news for it.
+    fn is_active(&self) -> bool {
+        self.is(Sort::Wanting) || self.attachment != Attachment::Down || self.closing
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        Standing { sorts: SORTS.map(|sort| self.is(sort)), active: self.is_active() }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Endpoint<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("work", &self.work)
+            .field("attachment", &self.attachment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sorts of senders and receivers that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::machine) enum Sort {
+    /// Those that need a connection. Parked ones alone are no reason to connect again.
+    Wanting,
+    /// Those with a link that is there, or comes.
+    Linked,
+    /// Those whose last link has left messages on an earlier connection.
+    Retired,
+    /// Receivers that may take credit.
+    Receiving,
+    /// Receivers that delete what they receive and have, or had, a link on this connection.
+    Deleting,
+}
+
+/// What counts of an endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) sorts: [bool; SORTS.len()],
+    pub(super) active: bool,
+}
+
+pub(super) const SORTS: [Sort; 5] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving, Sort::Deleting];
