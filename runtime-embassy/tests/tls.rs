@@ -14,7 +14,7 @@ use rsa::sha2::{Digest, Sha256};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use servicebus_core::time::Timestamp;
-use servicebus_embassy::tls::{Algorithms, Refusal, Remembered, Root, RootError, Verifier};
+use servicebus_embassy::tls::{Algorithms, CertificateError, Refusal, Remembered, Root, RootError, Verifier};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
@@ -129,6 +129,13 @@ impl CryptoProvider for Provider<'_> {
     }
 }
 
+/// The rule that was broken, and the place in the chain of the certificate that broke it.
+type Broken = (CertificateError, Option<u8>);
+
+fn broken(refusal: Refusal) -> Broken {
+    (refusal.error, refusal.certificate.map(|certificate| certificate.index()))
+}
+
 /// What the server shows and signs with, and what the client expects.
 struct Attempt<'a> {
     chain: Vec<&'a Signed>,
@@ -146,7 +153,11 @@ impl<'a> Attempt<'a> {
         Self { chain, key: None, root, host: HOST, now: NOW, algorithms, remembered: None }
     }
 
-    fn run(&self) -> Result<(), Refusal> {
+    fn run(&self) -> Result<(), Broken> {
+        self.refusal().map_err(broken)
+    }
+
+    fn refusal(&self) -> Result<(), Refusal> {
         let chain = self.chain.iter().map(|signed| signed.der.clone()).collect();
         let signing_key = any_supported_type(&self.key.unwrap_or(self.chain[0]).private_key()).unwrap();
         let certified = rustls::sign::CertifiedKey::new(chain, signing_key);
@@ -219,7 +230,7 @@ fn kinds_can_be_mixed_and_left_out() {
     let mut attempt = Attempt::new(&root, [&leaf, &middle]);
     assert_eq!(attempt.run(), Ok(()));
     attempt.algorithms = Algorithms::ECDSA;
-    assert_eq!(attempt.run(), Err(Refusal::Algorithm));
+    assert_eq!(attempt.run(), Err((CertificateError::Algorithm, Some(1))));
 }
 
 #[test]
@@ -239,7 +250,7 @@ fn another_host_is_refused() {
     ];
     for params in others {
         let leaf = root.sign(params, Kind::P256);
-        assert_eq!(Attempt::new(&root, [&leaf]).run(), Err(Refusal::Host));
+        assert_eq!(Attempt::new(&root, [&leaf]).run(), Err((CertificateError::Host, Some(0))));
     }
 }
 
@@ -271,7 +282,7 @@ fn names_may_have_253_bytes() {
     assert_eq!(attempt.run(), Ok(()));
     let other = name.replacen('b', "c", 1);
     attempt.host = &other;
-    assert_eq!(attempt.run(), Err(Refusal::Host));
+    assert_eq!(attempt.run(), Err((CertificateError::Host, Some(0))));
 }
 
 #[test]
@@ -279,15 +290,15 @@ fn an_untrusted_root_is_refused() {
     let trusted = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
     let elsewhere = root(authority("elsewhere", BasicConstraints::Unconstrained), Kind::P256);
     let leaf = elsewhere.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&trusted, [&leaf]).run(), Err(Refusal::Untrusted));
-    assert_eq!(Attempt::new(&trusted, [&leaf, &elsewhere]).run(), Err(Refusal::Untrusted));
+    assert_eq!(Attempt::new(&trusted, [&leaf]).run(), Err((CertificateError::Untrusted, Some(0))));
+    assert_eq!(Attempt::new(&trusted, [&leaf, &elsewhere]).run(), Err((CertificateError::Untrusted, Some(1))));
     // The same name with another key.
     let impostor = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
     let leaf = impostor.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&trusted, [&leaf]).run(), Err(Refusal::Signature));
+    assert_eq!(Attempt::new(&trusted, [&leaf]).run(), Err((CertificateError::Signature, Some(0))));
     // Signed by nobody but itself.
     let itself = root(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&trusted, [&itself]).run(), Err(Refusal::Untrusted));
+    assert_eq!(Attempt::new(&trusted, [&itself]).run(), Err((CertificateError::Untrusted, Some(0))));
 }
 
 #[test]
@@ -300,11 +311,20 @@ fn certificates_out_of_their_time_are_refused() {
     let under_expired = middle.sign(server(&[HOST]), Kind::P256);
     let mut attempt = Attempt::new(&root, [&leaf]);
     // 2027-01-02, 2025-12-31, and a device that has no clock.
-    for now in [1_798_848_000, 1_767_139_200, 0, -1] {
+    for (now, broken) in [
+        (1_798_848_000, (CertificateError::Expired, Some(0))),
+        (1_767_139_200, (CertificateError::NotYetValid, Some(0))),
+        (0, (CertificateError::NotYetValid, Some(0))),
+        (-1, (CertificateError::Clock, None)),
+    ] {
         attempt.now = Timestamp::from_secs(now);
-        assert_eq!(attempt.run(), Err(Refusal::Time));
+        assert_eq!(attempt.run(), Err(broken));
     }
-    assert_eq!(Attempt::new(&root, [&under_expired, &middle]).run(), Err(Refusal::Time));
+    let attempt = Attempt::new(&root, [&under_expired, &middle]);
+    assert_eq!(attempt.run(), Err((CertificateError::Expired, Some(1))));
+    // Its place is the one in which it was shown; what lies beside the path does not count.
+    let attempt = Attempt::new(&root, [&under_expired, &leaf, &middle]);
+    assert_eq!(attempt.run(), Err((CertificateError::Expired, Some(2))));
 }
 
 #[test]
@@ -312,19 +332,19 @@ fn only_authorities_sign_certificates() {
     let root = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
     let leaf = root.sign(server(&["stolen.servicebus.example"]), Kind::P256);
     let rogue = leaf.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&root, [&rogue, &leaf]).run(), Err(Refusal::Authority));
+    assert_eq!(Attempt::new(&root, [&rogue, &leaf]).run(), Err((CertificateError::NotAnAuthority, Some(1))));
 
     let mut without_sign = authority("middle", BasicConstraints::Unconstrained);
     without_sign.key_usages = vec![KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     let middle = root.sign(without_sign, Kind::P256);
     let rogue = middle.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&root, [&rogue, &middle]).run(), Err(Refusal::Authority));
+    assert_eq!(Attempt::new(&root, [&rogue, &middle]).run(), Err((CertificateError::KeyUsage, Some(1))));
 
     // An authority is not a server either.
     let mut both = server(&[HOST]);
     both.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let both = root.sign(both, Kind::P256);
-    assert_eq!(Attempt::new(&root, [&both]).run(), Err(Refusal::Authority));
+    assert_eq!(Attempt::new(&root, [&both]).run(), Err((CertificateError::AuthorityAsServer, Some(0))));
 }
 
 #[test]
@@ -332,13 +352,13 @@ fn path_lengths_bind() {
     let short = root(authority("root", BasicConstraints::Constrained(0)), Kind::P256);
     let middle = short.sign(authority("middle", BasicConstraints::Unconstrained), Kind::P256);
     let leaf = middle.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&short, [&leaf, &middle]).run(), Err(Refusal::PathLength));
+    assert_eq!(Attempt::new(&short, [&leaf, &middle]).run(), Err((CertificateError::PathLength, None)));
 
     let root = root(authority("root", BasicConstraints::Constrained(2)), Kind::P256);
     let outer = root.sign(authority("outer", BasicConstraints::Constrained(0)), Kind::P256);
     let inner = outer.sign(authority("inner", BasicConstraints::Unconstrained), Kind::P256);
     let leaf = inner.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&root, [&leaf, &inner, &outer]).run(), Err(Refusal::PathLength));
+    assert_eq!(Attempt::new(&root, [&leaf, &inner, &outer]).run(), Err((CertificateError::PathLength, Some(2))));
 }
 
 #[test]
@@ -347,12 +367,12 @@ fn uses_and_names_are_constrained() {
     let mut client = server(&[HOST]);
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let leaf = plain.sign(client, Kind::P256);
-    assert_eq!(Attempt::new(&plain, [&leaf]).run(), Err(Refusal::Usage));
+    assert_eq!(Attempt::new(&plain, [&leaf]).run(), Err((CertificateError::ExtendedKeyUsage, Some(0))));
 
     let mut encipher = server(&[HOST]);
     encipher.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
     let leaf = plain.sign(encipher, Kind::P256);
-    assert_eq!(Attempt::new(&plain, [&leaf]).run(), Err(Refusal::Usage));
+    assert_eq!(Attempt::new(&plain, [&leaf]).run(), Err((CertificateError::KeyUsage, Some(0))));
 
     let mut constrained = authority("root", BasicConstraints::Unconstrained);
     constrained.name_constraints = Some(NameConstraints {
@@ -361,7 +381,7 @@ fn uses_and_names_are_constrained() {
     });
     let root = root(constrained, Kind::P256);
     let leaf = root.sign(server(&[HOST]), Kind::P256);
-    assert_eq!(Attempt::new(&root, [&leaf]).run(), Err(Refusal::Untrusted));
+    assert_eq!(Attempt::new(&root, [&leaf]).run(), Err((CertificateError::NameConstraint, Some(0))));
 }
 
 #[test]
@@ -371,7 +391,7 @@ fn the_server_has_to_hold_the_key() {
         let leaf = root.sign(server(&[HOST]), kind);
         let thief = root.sign(server(&["thief.servicebus.example"]), kind);
         let attempt = Attempt { key: Some(&thief), ..Attempt::new(&root, [&leaf]) };
-        assert_eq!(attempt.run(), Err(Refusal::Signature));
+        assert_eq!(attempt.run(), Err((CertificateError::HandshakeSignature, None)));
     }
 }
 
@@ -398,7 +418,7 @@ fn nothing_is_proven_before_both_messages() {
     let mut verifier = fresh();
     assert!(!verifier.is_proven());
     assert!(!prove(&mut verifier) && !verifier.is_proven());
-    assert_eq!(verifier.refusal(), Some(Refusal::Missing));
+    assert_eq!(verifier.refusal().map(broken), Some((CertificateError::Missing, None)));
 
     let mut verifier = fresh();
     assert!(show(&mut verifier, &leaf) && !verifier.is_proven());
@@ -412,12 +432,12 @@ fn nothing_is_proven_before_both_messages() {
     let mut verifier = fresh();
     let certificates = CertificateRef::with_context(&[]);
     assert!(TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &transcript, certificates).is_err());
-    assert_eq!(verifier.refusal(), Some(Refusal::Missing));
+    assert_eq!(verifier.refusal().map(broken), Some((CertificateError::Missing, None)));
 
     let other = root.sign(server(&[HOST]), Kind::P256);
     let mut verifier = fresh();
     assert!(show(&mut verifier, &other) && !prove(&mut verifier));
-    assert_eq!(verifier.refusal(), Some(Refusal::Signature));
+    assert_eq!(verifier.refusal().map(broken), Some((CertificateError::HandshakeSignature, None)));
 }
 
 #[test]
@@ -434,7 +454,7 @@ fn pkcs1_is_for_certificates_only() {
     TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &transcript, certificates).unwrap();
     let verify = CertificateVerifyRef { signature_scheme: SignatureScheme::RsaPkcs1Sha256, signature: &signature };
     assert!(TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, verify).is_err());
-    assert_eq!(verifier.refusal(), Some(Refusal::Algorithm));
+    assert_eq!(verifier.refusal().map(broken), Some((CertificateError::Algorithm, None)));
 }
 
 #[test]
@@ -443,22 +463,32 @@ fn malformed_certificates_are_refused() {
     let leaf = root.sign(server(&[HOST]), Kind::P256);
     let roots = [Root::from_certificate(&root.der).unwrap()];
     let transcript = Sha256::new();
-    let accepts = |der: &[u8]| {
+    let refusal = |der: &[u8]| {
         let mut verifier = Verifier::new(&roots, HOST, NOW, Algorithms::ALL);
         let mut certificates = CertificateRef::with_context(&[]);
         certificates.add(CertificateEntryRef::X509(der)).unwrap();
-        TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &transcript, certificates).is_ok()
+        let verified = TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &transcript, certificates);
+        assert_eq!(verified.is_err(), verifier.refusal().is_some());
+        verifier.refusal().map(broken)
     };
-    assert!(accepts(&leaf.der));
+    assert_eq!(refusal(&leaf.der), None);
     for length in 0..leaf.der.len() {
-        assert!(!accepts(&leaf.der[..length]));
+        assert_eq!(refusal(&leaf.der[..length]), Some((CertificateError::Malformed, Some(0))));
     }
     for at in 0..leaf.der.len() {
         for bit in [0x01, 0x10, 0x80] {
             let mut damaged = leaf.der.to_vec();
             damaged[at] ^= bit;
-            assert!(!accepts(&damaged), "byte {at}");
+            let (error, index) = refusal(&damaged).expect("a damaged certificate is refused");
+            assert_eq!(index, Some(0), "byte {at}: {error}");
         }
+    }
+    // In the serial number, the key, and the signature: what is read is still a certificate.
+    let key = leaf.der.windows(4).position(|window| window == [3, 66, 0, 4]).unwrap();
+    for at in [20, key + 10, leaf.der.len() - 4] {
+        let mut damaged = leaf.der.to_vec();
+        damaged[at] ^= 1;
+        assert_eq!(refusal(&damaged), Some((CertificateError::Signature, Some(0))), "byte {at}");
     }
 }
 
@@ -490,16 +520,16 @@ fn a_remembered_chain_lets_no_other_server_in() {
         assert_eq!(with(&trusted, vec![&leaf, &middle]).run(), Ok(()));
         // The same chain without its key, under another root of the same name, for another host, when it has ended.
         let stolen = Attempt { key: Some(&stranger), ..with(&trusted, vec![&leaf, &middle]) };
-        assert_eq!(stolen.run(), Err(Refusal::Signature));
-        assert_eq!(with(&other, vec![&leaf, &middle]).run(), Err(Refusal::Signature));
+        assert_eq!(stolen.run(), Err((CertificateError::HandshakeSignature, None)));
+        assert_eq!(with(&other, vec![&leaf, &middle]).run(), Err((CertificateError::Signature, Some(1))));
         let elsewhere = Attempt { host: "other.servicebus.example", ..with(&trusted, vec![&leaf, &middle]) };
-        assert_eq!(elsewhere.run(), Err(Refusal::Host));
+        assert_eq!(elsewhere.run(), Err((CertificateError::Host, Some(0))));
         let late = Attempt { now: Timestamp::from_secs(1_830_000_000), ..with(&trusted, vec![&leaf, &middle]) };
-        assert_eq!(late.run(), Err(Refusal::Time));
+        assert_eq!(late.run(), Err((CertificateError::Expired, Some(0))));
         // Other chains.
-        assert_eq!(with(&trusted, vec![&stranger]).run(), Err(Refusal::Signature));
-        assert_eq!(with(&trusted, vec![&stranger, &middle]).run(), Err(Refusal::Signature));
-        assert_eq!(with(&trusted, vec![&leaf]).run(), Err(Refusal::Untrusted));
+        assert_eq!(with(&trusted, vec![&stranger]).run(), Err((CertificateError::Signature, Some(0))));
+        assert_eq!(with(&trusted, vec![&stranger, &middle]).run(), Err((CertificateError::Signature, Some(0))));
+        assert_eq!(with(&trusted, vec![&leaf]).run(), Err((CertificateError::Untrusted, Some(0))));
         assert_eq!(with(&trusted, vec![&leaf, &middle, &stranger]).run(), Ok(()));
     }
 }
@@ -514,7 +544,68 @@ fn a_server_cannot_keep_the_device_busy_with_signatures() {
     let others: Vec<_> = (0..6).map(|_| same_name()).collect();
     let mut chain = vec![&leaf];
     chain.extend(&others);
-    assert_eq!(Attempt::new(&trusted, chain).run(), Err(Refusal::TooLong));
+    assert_eq!(Attempt::new(&trusted, chain).run(), Err((CertificateError::TooLong, Some(6))));
     // Two of a name, as when an authority has renewed its key, are no reason to refuse.
     assert_eq!(Attempt::new(&trusted, [&leaf, &others[0], &signer]).run(), Ok(()));
+}
+
+/// A log names the certificate as people know it, whatever a server that is not verified puts there.
+#[test]
+fn refusals_name_the_certificate() {
+    let root = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
+    for (common_name, name) in [
+        ("Contoso Issuing CA 07", "Contoso Issuing CA 07"),
+        ("M\u{fc}ller\r\nroot: trusted \u{1b}[0m", "M??ller??root: trusted ?[0m"),
+        (&"long ".repeat(20), "long long long long long long long long "),
+    ] {
+        let mut middle = authority(common_name, BasicConstraints::Unconstrained);
+        middle.not_after = date_time_ymd(2026, 5, 1);
+        let middle = root.sign(middle, Kind::P256);
+        let leaf = middle.sign(server(&[HOST]), Kind::P256);
+        let refusal = Attempt::new(&root, [&leaf, &middle]).refusal().unwrap_err();
+        assert_eq!(refusal.to_string(), format!("certificate 1 ({name}): expired"));
+    }
+    let mut nameless = server(&["other.example"]);
+    nameless.distinguished_name = rcgen::DistinguishedName::new();
+    nameless.serial_number = Some(vec![0x0a, 1, 2, 3, 4, 5, 6, 0xff, 8, 9].into());
+    let nameless = root.sign(nameless, Kind::P256);
+    let refusal = Attempt::new(&root, [&nameless]).refusal().unwrap_err();
+    assert_eq!(refusal.to_string(), "certificate 0 (serial 0a010203040506ff): not for this host");
+    assert_eq!(refusal.certificate.unwrap().name(), "serial 0a010203040506ff");
+}
+
+/// Each rule, broken by another certificate than the server's.
+#[test]
+fn the_place_in_the_chain_is_that_of_the_certificate() {
+    type Change = fn(&mut CertificateParams);
+    let rules: [(CertificateError, Change); 5] = [
+        (CertificateError::Expired, |params| params.not_after = date_time_ymd(2026, 5, 1)),
+        (CertificateError::NotYetValid, |params| params.not_before = date_time_ymd(2026, 7, 1)),
+        (CertificateError::NotAnAuthority, |params| params.is_ca = IsCa::ExplicitNoCa),
+        (CertificateError::KeyUsage, |params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
+        (CertificateError::ExtendedKeyUsage, |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        }),
+    ];
+    for (error, change) in rules {
+        for bearer in 1..=3 {
+            let trusted = root(authority("root", BasicConstraints::Unconstrained), Kind::P256);
+            let mut chain: Vec<Signed> = Vec::new();
+            for place in (0..=3).rev() {
+                let name = format!("authority {place}");
+                let mut params = match place {
+                    0 => server(&[HOST]),
+                    _ => authority(&name, BasicConstraints::Unconstrained),
+                };
+                if place == bearer {
+                    change(&mut params);
+                }
+                let signed = chain.first().unwrap_or(&trusted).sign(params, Kind::P256);
+                chain.insert(0, signed);
+            }
+            let refusal = Attempt::new(&trusted, &chain).refusal().unwrap_err();
+            assert_eq!(broken(refusal), (error, Some(bearer)));
+            assert_eq!(refusal.certificate.unwrap().name(), format!("authority {bearer}"));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::cipher::Suite;
 use super::socket::Socket;
-use super::{Algorithms, Encrypted, Refusal, Remembered, Root, Verifier};
+use super::{Algorithms, CertificateError, Encrypted, Refusal, Remembered, Root, Verifier};
 use core::fmt;
 use embedded_io_async::{Read, Write};
 use embedded_tls::{CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
@@ -68,7 +68,9 @@ where
         (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),
         (None, Err(error)) => Err(HandshakeError::Tls(error)),
         // embedded-tls is content without a certificate and without a signature.
-        (None, Ok(())) if !provider.verifier.is_proven() => Err(HandshakeError::Refused(Refusal::Missing)),
+        (None, Ok(())) if !provider.verifier.is_proven() => {
+            Err(HandshakeError::Refused(Refusal::new(CertificateError::Missing)))
+        }
         (None, Ok(())) => Ok(()),
     };
     #[cfg(feature = "defmt")]

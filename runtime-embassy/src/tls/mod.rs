@@ -10,6 +10,7 @@ mod ecdsa;
 mod handshake;
 mod joined;
 mod montgomery;
+mod refusal;
 mod remembered;
 mod root;
 mod rsa;
@@ -19,15 +20,18 @@ mod verifier;
 pub use dialer::{Encrypted, Tls, TlsDialError};
 pub use embedded_tls::{CryptoRng, CryptoRngCore, TlsError};
 pub use handshake::{HandshakeError, Peer, Records, handshake};
+pub use refusal::{CertificateError, Refusal, RefusedCertificate};
 pub use remembered::Remembered;
 pub use root::{Root, RootError};
 pub use rustls_pki_types::{CertificateDer, TrustAnchor};
-pub use verifier::{Algorithms, Refusal, Verifier};
+pub use verifier::{Algorithms, Verifier};
 
 #[cfg(feature = "defmt")]
 servicebus_core::format_as_text! {
     [] HandshakeError;
+    [] CertificateError;
     [] Refusal;
+    [] RefusedCertificate;
     [] RootError;
     [E: core::fmt::Display] TlsDialError<E>;
 }

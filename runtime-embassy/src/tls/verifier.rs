@@ -1,10 +1,10 @@
 //! Is the server who it says it is?
 
 use super::certificate::Certificate;
+use super::refusal::{CertificateError, Refusal, diagnose};
 use super::remembered::{self, Remembered};
 use super::{ecdsa, root::Root, rsa};
-use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use embedded_tls::{CertificateEntryRef, CertificateRef, CertificateVerifyRef, SignatureScheme};
 use embedded_tls::{TlsCipherSuite, TlsError, TlsVerifier};
@@ -18,8 +18,8 @@ use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
 const KEY: usize = 600;
 /// The longest digest of a handshake.
 const DIGEST: usize = 64;
-/// Certificates behind the server's own that are looked at.
-const INTERMEDIATES: usize = 8;
+/// Certificates that are looked at, the server's own among them.
+const CERTIFICATES: usize = 9;
 /// What the signatures of one chain may cost: as much as five of RSA with 4 096 bits, so that the longest poll stays under
 /// 25 million instructions on a Cortex-M4. A server that is not verified yet chooses what is tried; without a bound it keeps
 /// the device busy for seconds.
@@ -92,19 +92,33 @@ const fn cost(length: usize) -> u32 {
     if length < 256 { cost(512) / 2 } else { (length / 32 * (length / 32)) as u32 }
 }
 
+/// The work of one chain.
+#[derive(Debug)]
+struct Meter {
+    left: AtomicU32,
+    /// The address of the content whose signature was found wrong, or was not verified for lack of work.
+    failed: AtomicUsize,
+}
+
 /// An algorithm that verifies as long as there is work left.
 #[derive(Debug)]
 struct Metered<'w> {
     algorithm: Algorithm,
-    left: &'w AtomicU32,
+    meter: &'w Meter,
 }
 
 impl SignatureVerificationAlgorithm for Metered<'_> {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let left = self.left.load(Ordering::Relaxed).checked_sub(cost(signature.len()));
-        self.left.store(left.unwrap_or_default(), Ordering::Relaxed);
-        left.ok_or(InvalidSignature)?;
-        self.algorithm.verify_signature(key, message, signature)
+        let left = self.meter.left.load(Ordering::Relaxed).checked_sub(cost(signature.len()));
+        self.meter.left.store(left.unwrap_or_default(), Ordering::Relaxed);
+        let verified = match left {
+            Some(_) => self.algorithm.verify_signature(key, message, signature),
+            None => Err(InvalidSignature),
+        };
+        if verified.is_err() {
+            self.meter.failed.store(message.as_ptr().addr(), Ordering::Relaxed);
+        }
+        verified
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {
@@ -187,52 +201,62 @@ impl<'a> Verifier<'a> {
     fn refuse(&mut self, refusal: Refusal) -> TlsError {
         self.state = State::Waiting;
         self.refusal = Some(refusal);
-        match refusal {
-            Refusal::Signature | Refusal::Algorithm => TlsError::InvalidSignature,
+        match refusal.error {
+            CertificateError::Signature | CertificateError::HandshakeSignature | CertificateError::Algorithm => {
+                TlsError::InvalidSignature
+            }
             _ => TlsError::InvalidCertificate,
         }
     }
 
     /// Checks the chain and the name, and returns the server's key.
     fn verify_chain(&self, certificates: &CertificateRef<'_>) -> Result<heapless::Vec<u8, KEY>, Refusal> {
-        let mut entries = certificates.entries.iter().map(|entry| match entry {
-            CertificateEntryRef::X509(der) => Ok(CertificateDer::from(*der)),
-            CertificateEntryRef::RawPublicKey(_) => Err(Refusal::Malformed),
-        });
-        let leaf = entries.next().ok_or(Refusal::Missing)??;
-        let mut intermediates = heapless::Vec::<_, INTERMEDIATES>::new();
-        for entry in entries {
-            intermediates.push(entry?).map_err(|_| Refusal::TooLong)?;
+        let mut shown = heapless::Vec::<_, CERTIFICATES>::new();
+        for entry in &certificates.entries {
+            let CertificateEntryRef::X509(der) = entry else {
+                return Err(Refusal::new(CertificateError::Malformed));
+            };
+            let refused = |_| Refusal::of(CertificateError::TooLong, CERTIFICATES, der);
+            shown.push(CertificateDer::from(*der)).map_err(refused)?;
         }
+        let (leaf, intermediates) = shown.split_first().ok_or(Refusal::new(CertificateError::Missing))?;
+        let refused = |error| Refusal::of(error, 0, leaf);
 
-        let server = EndEntityCert::try_from(&leaf).map_err(Refusal::from)?;
-        let name = ServerName::try_from(self.host).map_err(|_| Refusal::Host)?;
-        server.verify_is_valid_for_subject_name(&name).map_err(|_| Refusal::Host)?;
+        let server = EndEntityCert::try_from(leaf).map_err(|error| refused(CertificateError::from(&error)))?;
+        let name = ServerName::try_from(self.host).map_err(|_| Refusal::new(CertificateError::Host))?;
+        server.verify_is_valid_for_subject_name(&name).map_err(|_| refused(CertificateError::Host))?;
 
-        let parsed = Certificate::parse(&leaf).map_err(|_| Refusal::Malformed)?;
+        let parsed = Certificate::parse(leaf).map_err(|_| refused(CertificateError::Malformed))?;
         if parsed.key_usage.is_some_and(|usage| !usage.digital_signature) {
-            return Err(Refusal::Usage);
+            return Err(refused(CertificateError::KeyUsage));
         }
-        let now = Duration::from_secs(u64::try_from(self.now.as_secs()).map_err(|_| Refusal::Time)?);
-        let shown = || core::iter::once(&leaf).chain(&intermediates);
+        let now = u64::try_from(self.now.as_secs()).map_err(|_| Refusal::new(CertificateError::Clock))?;
+        let now = Duration::from_secs(now);
         let memory = self
             .remembered
-            .map(|remembered| (remembered, remembered::digest(self.host, self.roots, &self.algorithms, shown())));
+            .map(|remembered| (remembered, remembered::digest(self.host, self.roots, &self.algorithms, shown.iter())));
         if !memory.as_ref().is_some_and(|(remembered, digest)| remembered.has(digest, now)) {
             // The latest first day, and the earliest last one.
             let (mut begin, mut end) = (parsed.not_before, parsed.not_after);
-            for intermediate in &intermediates {
-                let parsed = Certificate::parse(intermediate).map_err(|_| Refusal::Malformed)?;
+            for (number, intermediate) in (1..).zip(intermediates) {
+                let parsed = Certificate::parse(intermediate)
+                    .map_err(|_| Refusal::of(CertificateError::Malformed, number, intermediate))?;
                 (begin, end) = (begin.max(parsed.not_before), end.min(parsed.not_after));
             }
             let time = UnixTime::since_unix_epoch(if self.judges_not_before { now } else { now.max(begin) });
-            self.verify_path(&server, &intermediates, time)?;
+            let meter = Meter { left: AtomicU32::new(WORK), failed: AtomicUsize::new(0) };
+            self.verify_path(&server, intermediates, time, &meter).map_err(|error| {
+                let spent = meter.left.load(Ordering::Relaxed) == 0;
+                let error = if spent { webpki::Error::MaximumSignatureChecksExceeded } else { error };
+                let failed = meter.failed.load(Ordering::Relaxed);
+                diagnose(&error, &shown, failed, time, self.algorithms.chain, self.roots)
+            })?;
             if let Some((remembered, digest)) = memory {
                 remembered.put(digest, now, end);
             }
         }
         // Copied last: the stack is deepest above.
-        heapless::Vec::from_slice(parsed.key).map_err(|_| Refusal::Algorithm)
+        heapless::Vec::from_slice(parsed.key).map_err(|_| refused(CertificateError::Algorithm))
     }
 
     /// Looks for a path to one of the roots.
@@ -242,13 +266,13 @@ impl<'a> Verifier<'a> {
         server: &EndEntityCert<'_>,
         intermediates: &[CertificateDer<'_>],
         time: UnixTime,
-    ) -> Result<(), Refusal> {
-        let left = AtomicU32::new(WORK);
+        meter: &Meter,
+    ) -> Result<(), webpki::Error> {
         let metered: heapless::Vec<_, ALGORITHMS> =
-            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, left: &left }).collect();
+            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, meter }).collect();
         let algorithms: heapless::Vec<&dyn SignatureVerificationAlgorithm, ALGORITHMS> =
             metered.iter().map(|metered| metered as _).collect();
-        let mut refusal = Refusal::Untrusted;
+        let mut refusal = webpki::Error::UnknownIssuer;
         for root in self.roots {
             let path = server.verify_for_usage(
                 &algorithms,
@@ -261,27 +285,27 @@ impl<'a> Verifier<'a> {
             );
             match path {
                 Ok(_) => return Ok(()),
-                Err(_) if left.load(Ordering::Relaxed) == 0 => return Err(Refusal::TooLong),
+                Err(error) if meter.left.load(Ordering::Relaxed) == 0 => return Err(error),
                 Err(webpki::Error::UnknownIssuer) => {}
-                Err(error) => refusal = Refusal::from(error),
+                Err(error) => refusal = error,
             }
         }
         Err(refusal)
     }
 
-    fn verify_handshake(&mut self, verify: &CertificateVerifyRef<'_>) -> Result<(), Refusal> {
+    fn verify_handshake(&mut self, verify: &CertificateVerifyRef<'_>) -> Result<(), CertificateError> {
         let State::Chained { key, digest } = core::mem::replace(&mut self.state, State::Waiting) else {
-            return Err(Refusal::Missing);
+            return Err(CertificateError::Missing);
         };
         let mut message = heapless::Vec::<u8, { 64 + CONTEXT.len() + DIGEST }>::new();
-        message.resize(64, b' ').map_err(|_| Refusal::Signature)?;
-        message.extend_from_slice(CONTEXT).map_err(|_| Refusal::Signature)?;
-        message.extend_from_slice(&digest).map_err(|_| Refusal::Signature)?;
+        message.resize(64, b' ').map_err(|_| CertificateError::HandshakeSignature)?;
+        message.extend_from_slice(CONTEXT).map_err(|_| CertificateError::HandshakeSignature)?;
+        message.extend_from_slice(&digest).map_err(|_| CertificateError::HandshakeSignature)?;
 
-        let algorithm = self.algorithms.of_handshake(verify.signature_scheme).ok_or(Refusal::Algorithm)?;
+        let algorithm = self.algorithms.of_handshake(verify.signature_scheme).ok_or(CertificateError::Algorithm)?;
         let key = SubjectPublicKeyInfoDer::from(key.as_slice());
-        let server = RawPublicKeyEntity::try_from(&key).map_err(|_| Refusal::Malformed)?;
-        server.verify_signature(algorithm, &message, verify.signature).map_err(|_| Refusal::Signature)
+        let server = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::Malformed)?;
+        server.verify_signature(algorithm, &message, verify.signature).map_err(|_| CertificateError::HandshakeSignature)
     }
 }
 
@@ -290,8 +314,8 @@ fn check_authorities(root: &Root<'_>, path: &VerifiedPath<'_>) -> Result<(), web
     let mut authorities = 0;
     for authority in path.intermediate_certificates() {
         authorities += 1;
-        let parsed = Certificate::parse(&authority.der()).map_err(|_| webpki::Error::BadDer)?.key_usage;
-        if parsed.is_some_and(|usage| !usage.certificate_sign) {
+        let der = authority.der();
+        if !Certificate::parse(&der).map_err(|_| webpki::Error::BadDer)?.may_sign_certificates() {
             return Err(webpki::Error::EndEntityUsedAsCa);
         }
     }
@@ -304,7 +328,11 @@ fn check_authorities(root: &Root<'_>, path: &VerifiedPath<'_>) -> Result<(), web
 impl<C: TlsCipherSuite> TlsVerifier<C> for Verifier<'_> {
     /// The name sent to the server has to be the one that is verified.
     fn set_hostname_verification(&mut self, hostname: &str) -> Result<(), TlsError> {
-        if hostname.eq_ignore_ascii_case(self.host) { Ok(()) } else { Err(self.refuse(Refusal::Host)) }
+        if hostname.eq_ignore_ascii_case(self.host) {
+            Ok(())
+        } else {
+            Err(self.refuse(Refusal::new(CertificateError::Host)))
+        }
     }
 
     fn verify_certificate(&mut self, transcript: &C::Hash, certificates: CertificateRef<'_>) -> Result<(), TlsError> {
@@ -315,81 +343,8 @@ impl<C: TlsCipherSuite> TlsVerifier<C> for Verifier<'_> {
     }
 
     fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
-        self.verify_handshake(&verify).map_err(|refusal| self.refuse(refusal))?;
+        self.verify_handshake(&verify).map_err(|error| self.refuse(Refusal::new(error)))?;
         self.state = State::Proven;
         Ok(())
     }
 }
-
-/// Why a server was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It showed no certificate.
-    Missing,
-    /// A certificate cannot be read.
-    Malformed,
-    /// A certificate has a critical extension that is not understood.
-    Extension,
-    /// The chain has more certificates than are looked at, six behind the server's own, or its signatures take more work than
-    /// five of RSA with 4 096 bits, or ten of ECDSA.
-    TooLong,
-    /// None of the certificate's alternative names is the host's.
-    Host,
-    /// The chain ends at no root of ours.
-    Untrusted,
-    /// A certificate is not valid yet, or not any more, or the device does not know the time.
-    Time,
-    /// A certificate signed what it may not sign.
-    Authority,
-    /// The path is longer than one of its authorities allows.
-    PathLength,
-    /// The server's certificate is not for this use.
-    Usage,
-    /// A signature is of a kind that is not among the [`Algorithms`].
-    Algorithm,
-    /// A signature is wrong.
-    Signature,
-}
-
-impl From<webpki::Error> for Refusal {
-    fn from(error: webpki::Error) -> Self {
-        use webpki::Error;
-        match error {
-            Error::CertExpired { .. } | Error::CertNotValidYet { .. } => Self::Time,
-            Error::EndEntityUsedAsCa | Error::CaUsedAsEndEntity => Self::Authority,
-            Error::PathLenConstraintViolated => Self::PathLength,
-            Error::MaximumPathDepthExceeded
-            | Error::MaximumPathBuildCallsExceeded
-            | Error::MaximumSignatureChecksExceeded => Self::TooLong,
-            Error::UnsupportedCriticalExtension => Self::Extension,
-            Error::RequiredEkuNotFoundContext(_) => Self::Usage,
-            Error::InvalidSignatureForPublicKey => Self::Signature,
-            Error::UnsupportedSignatureAlgorithmContext(_)
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::Algorithm,
-            Error::NameConstraintViolation | Error::UnknownIssuer => Self::Untrusted,
-            _ => Self::Malformed,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "the server showed no certificate",
-            Self::Malformed => "a certificate cannot be read",
-            Self::Extension => "a certificate has a critical extension that is not understood",
-            Self::TooLong => "the chain has too many certificates",
-            Self::Host => "the certificate is for another host",
-            Self::Untrusted => "the chain ends at no trusted root",
-            Self::Time => "a certificate is not valid now",
-            Self::Authority => "a certificate was signed by one that may not sign",
-            Self::PathLength => "the path is longer than allowed",
-            Self::Usage => "the certificate is not for servers",
-            Self::Algorithm => "a signature is of an unknown kind",
-            Self::Signature => "a signature is wrong",
-        })
-    }
-}
-
-impl core::error::Error for Refusal {}

@@ -1,8 +1,13 @@
 //! Chains that a device is shown, and the reasons that it gives for refusing them.
 
+use crate::closing::TLS_KEY;
+use crate::network::{UTC, run};
 use crate::tls_server::{Attempt, Chain, Ended, NOT_BEFORE, unknown_critical};
+use rcgen::date_time_ymd;
+use rsa::rand_core::OsRng;
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
-use servicebus_embassy::tls::Refusal;
+use servicebus_embassy::tls::{CertificateError, Records, Root, Tls};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -19,7 +24,11 @@ fn a_board_whose_clock_was_set_by_its_build_takes_newer_certificates_d7() {
     ] {
         let attempt =
             |judges_not_before| Attempt { now: NOT_BEFORE - before, judges_not_before, ..Attempt::new(&chain) };
-        assert_eq!(attempt(true).run(), Ended::Refused(Refusal::Time), "{name} before, judged");
+        assert_eq!(
+            attempt(true).run(),
+            Ended::Refused(CertificateError::NotYetValid, Some(0)),
+            "{name} before, judged"
+        );
         let ended = attempt(false).run();
         assert_eq!(ended, Ended::Opened(None), "built {name} before");
     }
@@ -29,7 +38,10 @@ fn a_board_whose_clock_was_set_by_its_build_takes_newer_certificates_d7() {
 fn a_chain_that_is_too_long_is_named_d10() {
     for intermediates in 7..=12 {
         let chain = Chain::new(intermediates, |_, params| params);
-        assert_eq!(Attempt::new(&chain).run(), Ended::Refused(Refusal::TooLong), "{intermediates} intermediates");
+        // The first one that is too many: of those looked at, or of those in a path.
+        let index = if intermediates > 8 { 9 } else { 7 };
+        let ended = Attempt::new(&chain).run();
+        assert_eq!(ended, Ended::Refused(CertificateError::TooLong, Some(index)), "{intermediates} intermediates");
     }
 }
 
@@ -47,7 +59,8 @@ fn a_critical_extension_that_is_not_known_is_named_d10() {
         let chain =
             Chain::new(intermediates, |place, params| if place == bearer { unknown_critical(params) } else { params });
         let ended = Attempt::new(&chain).run();
-        assert_eq!(ended, Ended::Refused(Refusal::Extension), "certificate {bearer} of {}", intermediates + 1);
+        let refused = Ended::Refused(CertificateError::Extension, Some(bearer as u8));
+        assert_eq!(ended, refused, "certificate {bearer} of {}", intermediates + 1);
     }
 }
 
@@ -57,6 +70,31 @@ fn a_certificate_that_has_ended_is_refused_in_every_mode_d7() {
     let chain = Chain::plain();
     for judges_not_before in [true, false] {
         let attempt = Attempt { now: NOT_BEFORE + DAY * 400, judges_not_before, ..Attempt::new(&chain) };
-        assert_eq!(attempt.run(), Ended::Refused(Refusal::Time), "{judges_not_before}");
+        assert_eq!(attempt.run(), Ended::Refused(CertificateError::Expired, Some(0)), "{judges_not_before}");
+    }
+}
+
+/// An application sees which certificate it was, and what was wrong with it.
+#[test]
+fn the_failure_of_a_call_names_the_certificate_and_the_rule() {
+    for (place, name) in ["server", "intermediate 1", "intermediate 0"].into_iter().enumerate() {
+        let chain = Chain::new(2, |at, mut params| {
+            if at == place {
+                params.not_after = date_time_ymd(2026, 3, 1);
+            }
+            params
+        });
+        let root = Root::from_certificate(&chain.root.der).expect("an authority");
+        let (mut read, mut write) = (vec![0; 16_640], vec![0; 4_096]);
+        let records = Records { read: &mut read, write: &mut write };
+        let dialer = |tcp| Tls::new(tcp, OsRng, core::slice::from_ref(&root), &UTC, records);
+        run(TLS_KEY, Some(&chain), dialer, |client, _| async move {
+            let sender = client.sender("readings").expect("there is room");
+            let failure = sender.send(&MessageRef::new("21.5")).await.expect_err("no server is proven");
+            let text = format!("certificate {place} ({name}): expired");
+            assert_eq!(client.last_description(), text.as_str(), "{failure}");
+            sender.close().await;
+            client.close().await;
+        });
     }
 }

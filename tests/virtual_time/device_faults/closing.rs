@@ -8,7 +8,7 @@ use servicebus_core::time::Duration;
 use servicebus_embassy::tls::{Records, Root, Tls};
 use servicebus_embassy::{Client, Plain};
 
-const TLS_KEY: &str = "Endpoint=sb://readings.servicebus.example;SharedAccessKeyName=RootManageSharedAccessKey;\
+pub(crate) const TLS_KEY: &str = "Endpoint=sb://readings.servicebus.example;SharedAccessKeyName=RootManageSharedAccessKey;\
     SharedAccessKey=SAS_KEY_VALUE";
 
 /// The work of a program before it ended the connection.

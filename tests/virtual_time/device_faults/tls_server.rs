@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use servicebus_core::driver::Transport;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::Close;
-use servicebus_embassy::tls::{Algorithms, HandshakeError, Peer, Records, Refusal, Root, handshake};
+use servicebus_embassy::tls::{Algorithms, CertificateError, HandshakeError, Peer, Records, Root, handshake};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -173,8 +173,8 @@ impl Wake for Woken {
 pub(crate) enum Ended {
     /// The handshake is done; and a read, where there was one, gave so many bytes.
     Opened(Option<usize>),
-    /// The server was refused.
-    Refused(Refusal),
+    /// The server was refused: the rule, and the place in the chain of the certificate that broke it.
+    Refused(CertificateError, Option<u8>),
     /// The handshake or a read failed otherwise.
     Failed(String),
     /// The client waits for more.
@@ -227,7 +227,9 @@ impl<'a> Attempt<'a> {
         let records = Records { read: &mut read, write: &mut write };
         let attempt = async {
             match handshake(socket, records, peer, OsRng).await {
-                Err(HandshakeError::Refused(refusal)) => Ended::Refused(refusal),
+                Err(HandshakeError::Refused(refusal)) => {
+                    Ended::Refused(refusal.error, refusal.certificate.map(|certificate| certificate.index()))
+                }
                 Err(error) => Ended::Failed(error.to_string()),
                 Ok(_) if !reads => Ended::Opened(None),
                 Ok(mut connection) => match connection.split().0.read(&mut [0; 256]).await {
