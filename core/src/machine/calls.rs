@@ -51,10 +51,6 @@ pub enum Outcome<S: Storage> {
 struct Call<S: Storage> {
     /// The deadline has passed.
     expired: bool,
-    /// It is marked in the notices.
-    noticed: bool,
-    /// It ended while it was in that queue.
-    dropped: bool,
     /// The chain of its sender or receiver that it is in.
     row: Row,
     /// How long before its end a receive proves that the link is alive; nothing once it has, or where it does not.
@@ -77,21 +73,32 @@ enum Row {
     /// Receives, and messages that wait for a place in the engine's tables.
     Waiting,
     Others,
+    /// Places in the order of a sender's messages.
+    #[cfg(feature = "alloc")]
+    InOrder,
 }
+
+/// How many rows there are.
+const ROWS: usize = if cfg!(feature = "alloc") { 4 } else { 3 };
 
 /// The calls of one sender or receiver, by rows.
 #[derive(Clone, Copy, Debug)]
-struct Chains([Chain; 3]);
+struct Chains([Chain; ROWS]);
 
 impl Chains {
-    const EMPTY: Self = Self([Chain::EMPTY; 3]);
+    const EMPTY: Self = Self([Chain::EMPTY; ROWS]);
 
     fn of(&mut self, row: Row) -> &mut Chain {
+        #[cfg(not(feature = "alloc"))]
         let [late, waiting, others] = &mut self.0;
+        #[cfg(feature = "alloc")]
+        let [late, waiting, others, in_order] = &mut self.0;
         match row {
             Row::Late => late,
             Row::Waiting => waiting,
             Row::Others => others,
+            #[cfg(feature = "alloc")]
+            Row::InOrder => in_order,
         }
     }
 
@@ -144,8 +151,6 @@ impl<S: Storage> Calls<S> {
     pub(super) fn begin(&mut self, endpoint: Option<u32>) -> Result<OperationId, Full> {
         let key = self.calls.insert(Call {
             expired: false,
-            noticed: false,
-            dropped: false,
             row: Row::Others,
             lead: Millis::new(0),
             endpoint: endpoint.map(Place::new),
@@ -156,19 +161,14 @@ impl<S: Storage> Calls<S> {
         Ok(OperationId(key))
     }
 
-    /// Frees the slot of a call, or leaves that to the notices that still have it.
+    /// Frees the slot of a call, and forgets its news.
     pub(super) fn free(&mut self, place: u32) {
         if !matches!(self.state_at(place), Some(State::Idle)) {
             self.set_state_at(place, State::Idle);
         }
         self.unchain(place);
-        let Some(call) = self.calls.get_mut(place) else { return };
-        call.endpoint = None;
-        if call.noticed {
-            call.dropped = true;
-        } else {
-            self.calls.free(place);
-        }
+        self.notices.clear(place);
+        self.calls.free(place);
     }
 
     /// A call of the client itself waits for news of a sender or receiver.
@@ -235,8 +235,13 @@ impl<S: Storage> Calls<S> {
     }
 
     fn set_state_at(&mut self, place: u32, state: State<S>) -> Option<State<S>> {
-        let receives = matches!(state, State::Receiving(_));
-        self.set_row(place, if receives { Row::Waiting } else { Row::Others });
+        let row = match state {
+            State::Receiving(_) => Row::Waiting,
+            #[cfg(feature = "alloc")]
+            State::InOrder => Row::InOrder,
+            _ => Row::Others,
+        };
+        self.set_row(place, row);
         let opening = |state: &State<S>| usize::from(matches!(state, State::Opening));
         let pausing = |state: &State<S>| usize::from(matches!(state, State::Pausing | State::Done(Err(_))));
         let watches = |state: &State<S>| matches!(state, State::Watching | State::Opening);
@@ -292,7 +297,7 @@ impl<S: Storage> Calls<S> {
 
     /// The call on a sender or receiver whose turn it is.
     pub(super) fn first_waiting(&self, endpoint: u32) -> Option<u32> {
-        let [late, waiting, _] = &self.chains.get(endpoint as usize)?.0;
+        let [late, waiting, ..] = &self.chains.get(endpoint as usize)?.0;
         late.first().or_else(|| waiting.first())
     }
 
@@ -312,7 +317,9 @@ impl<S: Storage> Calls<S> {
         let behind = match call.row {
             Row::Late => Row::Waiting,
             Row::Waiting => Row::Others,
-            Row::Others => return call.joint.next(),
+            #[cfg(feature = "alloc")]
+            Row::Others => Row::InOrder,
+            _ => return call.joint.next(),
         };
         call.joint.next().or_else(|| self.chains.get(call.endpoint?.index() as usize)?.first_from(behind))
     }
@@ -320,14 +327,7 @@ impl<S: Storage> Calls<S> {
     /// The call of a sender whose turn it is.
     #[cfg(feature = "alloc")]
     pub(super) fn first_in_order(&self, endpoint: u32) -> Option<u32> {
-        let mut at = self.first(endpoint);
-        while let Some(place) = at {
-            if matches!(self.state_at(place), Some(State::InOrder)) {
-                return at;
-            }
-            at = self.next(place);
-        }
-        None
+        self.chains.get(endpoint as usize)?.0.last()?.first()
     }
 
     /// Whether a call on a sender or receiver is pending.
@@ -347,6 +347,18 @@ impl<S: Storage> Calls<S> {
         false
     }
 
+    /// Whether the engine has a delivery of a call on a sender or receiver. Calls that wait are in other rows.
+    pub(super) fn has_sent(&self, endpoint: u32) -> bool {
+        let mut at = self.chains.get(endpoint as usize).and_then(|chains| chains.0.get(Row::Others as usize)?.first());
+        while let Some(call) = at.and_then(|place| self.calls.get(place)) {
+            if matches!(call.state, State::Sent(_)) {
+                return true;
+            }
+            at = call.joint.next();
+        }
+        false
+    }
+
     /// Whether a call needs the connection itself.
     pub(super) fn has_opening(&self) -> bool {
         self.opening > 0
@@ -359,10 +371,7 @@ impl<S: Storage> Calls<S> {
 
     /// A call has news.
     pub(super) fn notice(&mut self, place: u32) {
-        if let Some(call) = self.calls.get_mut(place)
-            && !call.noticed
-        {
-            call.noticed = true;
+        if self.calls.get(place).is_some() {
             self.notices.mark(place);
         }
     }
@@ -482,16 +491,7 @@ impl<S: Storage> Calls<S> {
 
     /// Takes a call that has news.
     pub(super) fn poll_notice(&mut self) -> Option<u32> {
-        while let Some(place) = self.notices.take() {
-            let Some(call) = self.calls.get_mut(place) else { continue };
-            call.noticed = false;
-            if call.dropped {
-                self.calls.free(place);
-                continue;
-            }
-            return Some(place);
-        }
-        None
+        self.notices.take()
     }
 
     /// Whether [`Calls::poll_notice`] has any.
@@ -528,16 +528,41 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_freed_while_it_has_news_keeps_its_slot_until_they_are_taken() {
-        let mut calls = Calls::<Heap>::bounded(100);
+    fn a_call_that_is_freed_while_it_has_news_leaves_none_to_the_next_in_its_slot() {
+        let mut calls = Calls::<Heap>::bounded(1);
         let id = calls.begin(Some(0)).unwrap();
         calls.notice(0);
         calls.free(0);
         assert!(!calls.has_any(0));
-        let other = calls.begin(Some(0)).unwrap();
-        assert_ne!(other.index(), id.index());
+        let other = calls.begin(Some(0)).expect("the slot is free at once");
+        assert_eq!(other.index(), id.index());
         assert_eq!((noticed(&mut calls), calls.len()), (Vec::new(), 1));
         assert!(calls.state(id).is_none());
+        calls.notice(0);
+        assert_eq!(noticed(&mut calls), [0]);
+    }
+
+    /// Neither the turn in an order nor the end of what was sent is looked for among the other calls of a sender.
+    #[test]
+    fn a_turn_costs_the_same_beside_any_number_of_calls_c22() {
+        for others in [1, 10_000] {
+            let mut calls = Calls::<Heap>::bounded(100_000);
+            for _ in 0..others {
+                calls.begin(Some(0)).unwrap();
+                let waiting = calls.begin(Some(0)).unwrap();
+                calls.wait_for_place(waiting);
+            }
+            let turns = [(); 2].map(|()| calls.begin(Some(0)).unwrap());
+            for turn in turns {
+                calls.set_state(turn, State::InOrder);
+            }
+            let before = crate::storage::tests::count();
+            assert_eq!(calls.first_in_order(0), Some(turns[0].0.index));
+            calls.free(turns[0].0.index);
+            assert_eq!(calls.first_in_order(0), Some(turns[1].0.index));
+            let touched = crate::storage::tests::count() - before;
+            assert!(touched <= 20, "{touched} entries beside {others} calls");
+        }
     }
 
     #[test]

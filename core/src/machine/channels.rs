@@ -120,8 +120,6 @@ struct Channel<S: Storage> {
     out: u32,
     /// Locks that are renewed through it.
     renewals: u32,
-    /// Its waiting requests lack room.
-    starved: bool,
 }
 
 /// The state of a channel's links.
@@ -230,7 +228,6 @@ impl<S: Storage> Channels<S> {
             asked: 0,
             out: 0,
             renewals: 0,
-            starved: false,
         };
         let place = self.table.insert(channel)?.index;
         if let Some(entities) = self.entities.kept_mut() {
@@ -379,7 +376,6 @@ impl<S: Storage> Channels<S> {
     /// The waiting requests of a channel lack room.
     pub(super) fn starve(&mut self, channel: u32) {
         let Some(found) = self.table.get_mut(channel) else { return };
-        found.starved = true;
         if found.chain(Row::Urgent).is_empty() {
             self.starved.mark(channel);
         } else {
@@ -389,7 +385,7 @@ impl<S: Storage> Channels<S> {
 
     /// Whether the waiting requests of a channel lack room.
     pub(super) fn is_starved(&self, channel: u32) -> bool {
-        self.table.get(channel).is_some_and(|found| found.starved)
+        self.starved.has(channel) || self.urgent.has(channel)
     }
 
     /// Whether any lacks room, or did before it was removed.
@@ -405,9 +401,8 @@ impl<S: Storage> Channels<S> {
     /// The next channel that lacked room until now.
     pub(super) fn take_starved(&mut self) -> Option<u32> {
         let channel = self.urgent.take().or_else(|| self.starved.take())?;
-        if let Some(found) = self.table.get_mut(channel) {
-            found.starved = false;
-        }
+        // Its urgent request may have come after it had starved.
+        self.starved.clear(channel);
         Some(channel)
     }
 

@@ -1,7 +1,6 @@
 //! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
 
 use super::attachment::{Attachment, ReceiveMode};
-use super::calls::State;
 use super::credit::PATIENCE;
 use super::id::{EndpointId, OperationId};
 use super::links::{Gone, Sort};
@@ -91,8 +90,7 @@ impl<S: Storage> ClientMachine<S> {
                 return;
             }
         } else {
-            let under_way = self.calls.any(place, |state| matches!(state, State::Sent(_)));
-            if attached && !late && (status.waiting > 0 || under_way) {
+            if attached && !late && (status.waiting > 0 || self.calls.has_sent(place)) {
                 return;
             }
         }

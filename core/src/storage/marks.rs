@@ -8,6 +8,8 @@ pub trait Marks {
     fn mark(&mut self, place: u32);
     /// Takes the mark from a place, whose entry is gone.
     fn clear(&mut self, place: u32);
+    /// Whether a place is marked.
+    fn has(&self, place: u32) -> bool;
     /// Takes a marked place; the one that was taken last comes last.
     fn take(&mut self) -> Option<u32>;
     /// As many places as are marked now, or more.
@@ -56,6 +58,10 @@ impl<const N: usize> Marks for FixedMarks<N> {
 
     fn clear(&mut self, place: u32) {
         self.set(place, false);
+    }
+
+    fn has(&self, place: u32) -> bool {
+        self.marked.get(place as usize).is_some_and(|marked| *marked)
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -116,6 +122,10 @@ mod heap {
             }
         }
 
+        fn has(&self, place: u32) -> bool {
+            self.places.get(place as usize).is_some_and(|place| place.marked)
+        }
+
         fn take(&mut self) -> Option<u32> {
             loop {
                 let place = self.ring.pop_front()?;
@@ -148,7 +158,9 @@ mod tests {
         }
         marks.clear(1);
         assert!(marks.count() >= 2);
+        assert_eq!([0, 1, 2, 3].map(|place| marks.has(place)), [true, false, true, false]);
         let first = marks.take().unwrap();
+        assert!(!marks.has(first));
         marks.mark(first);
         let second = marks.take().unwrap();
         assert_ne!(first, second, "one that is marked again comes last");
