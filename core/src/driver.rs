@@ -5,7 +5,7 @@
 //! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
 //!
 //! A write that is blocked holds up bytes and nothing else: deadlines, wake-ups and closing go on beside it. No loop
-//! takes more than [`TURN`] steps before the other one, and the other tasks of the executor, have a turn, so that a
+//! takes more than 64 steps before the other one, and the other tasks of the executor, have a turn, so that a
 //! transport that is always ready starves nothing.
 
 use crate::client::Access;

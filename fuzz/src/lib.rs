@@ -14,8 +14,7 @@
 pub mod script;
 
 use servicebus_core::client::{Client, Error};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{Entity, MessageRef};
 use servicebus_core::storage::{Sessions, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -80,7 +79,7 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
         let number = message.sequence_number().unwrap_or_default();
         receiver.receive_deferred_each(&[number], |message| look(&message)).await?;
     }
-    let number = sender.schedule(&message, sender.clock().utc + Duration::from_secs(3_600)).await?;
+    let number = sender.schedule(&message, sender.now() + Duration::from_secs(3_600)).await?;
     receiver.peek_each(1, 10, |message| look(&message)).await?;
     sender.cancel_scheduled(&[number]).await?;
     let mut batch = sender.create_batch().await?;
@@ -104,7 +103,7 @@ pub async fn scene<S: Names>(client: &SimulatedClient<S>) -> Outcome<S> {
 
 /// Reads everything that a message says.
 pub fn look<S: Storage>(message: &servicebus_core::servicebus::ReceivedMessage<S>) {
-    let _ = (message.data(), message.subject(), message.message_id(), message.application_property("unit"));
+    let _ = (message.data(), message.subject(), message.message_id(), message.property("unit"));
     let _ = (message.sequence_number(), message.locked_until(), message.lock_token(), message.delivery_count());
     let _ = (message.session_id(), message.text().ok(), message.state(), message.as_bytes().len());
     let _ = message.traceparent();

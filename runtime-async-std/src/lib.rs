@@ -31,6 +31,7 @@ pub use administration::{
     AdministrationClient, AdministrationError, AdministrationOptions, QueueDescription, RuleDescription, RuleFilter,
     SubscriptionDescription, TopicDescription,
 };
+#[doc(hidden)]
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[doc(inline)]
@@ -43,10 +44,12 @@ pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
 #[cfg(any(feature = "async-std", feature = "smol"))]
+#[doc(hidden)]
 pub use task::Task;
 
 servicebus_core::client_names!(AsyncIo);
 
+#[doc(hidden)]
 /// Opens connections; see [`servicebus_core::transport::Dialer`].
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 

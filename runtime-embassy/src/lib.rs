@@ -3,7 +3,33 @@
 //! [`new`] gives a [`Client`] and a [`Runner`]; a task of the application's runs the runner over a dialer. Everything
 //! lives in [`Resources`], whose size is known when the firmware is linked.
 //!
-//! The guide from nothing to readings in a queue is this package's `README.md`.
+//! The guide from nothing to readings in a queue is this package's `README.md`. With feature `net`, in short:
+//!
+#![cfg_attr(feature = "net", doc = "```no_run")]
+#![cfg_attr(not(feature = "net"), doc = "```ignore")]
+//! use servicebus_embassy::{Error, MessageRef, Plain, Resources, Settings, Tcp, fixed_storage};
+//!
+//! fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+//!
+//! # async fn example(
+//! #     resources: &'static mut Resources<Board>,
+//! #     stack: embassy_net::Stack<'static>,
+//! #     (receive, transmit): (&'static mut [u8; 4096], &'static mut [u8; 4096]),
+//! #     utc: &'static fn() -> servicebus_embassy::Timestamp,
+//! #     seed: u64,
+//! # ) -> Result<(), Error<Board>> {
+//! # const CONNECTION_STRING: &str = "";
+//! let (client, runner) = servicebus_embassy::new(resources, Settings::new(CONNECTION_STRING, seed), utc).unwrap();
+//! // In a task of its own.
+//! let carry = runner.run(Plain::new(Tcp::new(stack, receive, transmit)));
+//! # drop(carry);
+//!
+//! let telemetry = client.sender("telemetry")?; // made once: the last handle that is dropped detaches its link
+//! telemetry.send(&MessageRef::new("reading").with_properties(&[("celsius", 21.5.into())])).await?;
+//! client.disconnect().await; // TLS and TCP are closed; the next call dials again
+//! # Ok(())
+//! # }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -27,9 +53,17 @@ pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError
 pub use ram::Ram;
 pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;
-pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions};
+pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions, ErrorKind, ErrorOutcome};
+pub use servicebus_core::fixed_storage;
 #[doc(inline)]
 pub use servicebus_core::guide;
+pub use servicebus_core::machine::{ReceiveMode, Settings, SizeLimits};
+pub use servicebus_core::servicebus::{
+    Argument, AsMessage, BatchError, Body, BodyError, Disposition, Entries, InvalidMessage, LockToken, MessageId,
+    MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, SubQueue,
+};
+pub use servicebus_core::time::{Duration, Timestamp};
+pub use servicebus_core::wire::{Uuid, Value};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "spool")]
@@ -51,7 +85,7 @@ pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
 /// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].
 pub type SessionReceiver<S> = servicebus_core::client::SessionReceiver<Embassy<S>>;
 /// Looks at messages; see [`servicebus_core::client::Peeker`].
-pub type Peeker<'r, S> = servicebus_core::client::Peeker<'r, Embassy<S>>;
+pub type Peeker<S> = servicebus_core::client::Peeker<Embassy<S>>;
 /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
 pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S>>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
@@ -60,3 +94,13 @@ pub type RuleManager<S> = servicebus_core::client::RuleManager<Embassy<S>>;
 pub type TransactionController<S> = servicebus_core::client::TransactionController<Embassy<S>>;
 /// A transaction; see [`servicebus_core::client::Transaction`].
 pub type Transaction<S> = servicebus_core::client::Transaction<Embassy<S>>;
+/// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
+pub type ReceivedMessage<S> = servicebus_core::servicebus::ReceivedMessage<S>;
+/// Messages that travel together; see [`servicebus_core::servicebus::MessageBatch`].
+pub type MessageBatch<S> = servicebus_core::servicebus::MessageBatch<S>;
+/// A queue, topic or subscription; see [`servicebus_core::servicebus::Entity`].
+pub type Entity<S> = servicebus_core::servicebus::Entity<S>;
+/// Why something did not work; see [`servicebus_core::client::Error`].
+pub type Error<S> = servicebus_core::client::Error<S>;
+/// How the connection stands; see [`servicebus_core::client::ConnectionState`].
+pub type ConnectionState<S> = servicebus_core::client::ConnectionState<S>;

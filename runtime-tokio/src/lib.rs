@@ -7,6 +7,9 @@
 pub mod administration;
 mod network;
 mod task;
+#[cfg(all(feature = "administration", feature = "serde"))]
+#[doc = include_str!("tour.md")]
+pub mod tour {}
 
 use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::Clock;
@@ -25,6 +28,7 @@ pub use administration::{
     AdministrationClient, AdministrationError, AdministrationOptions, QueueDescription, RuleDescription, RuleFilter,
     SubscriptionDescription, TopicDescription,
 };
+#[doc(hidden)]
 pub use network::{Half, Other, Plain, Socket, Tcp};
 pub use servicebus_core;
 #[doc(inline)]
@@ -36,10 +40,12 @@ pub use servicebus_core::transport::WebSocketError;
 pub use servicebus_core::transport::{Credential, CredentialError, DialError, Tls, TlsError};
 #[cfg(feature = "proxy")]
 pub use servicebus_core::transport::{Proxy, ProxyError};
+#[doc(hidden)]
 pub use task::Task;
 
 servicebus_core::client_names!(Tokio);
 
+#[doc(hidden)]
 /// Opens connections; see [`servicebus_core::transport::Dialer`].
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
@@ -139,7 +145,7 @@ impl Options {
     ///
     /// The thread has a runtime of its own, with a clock that runs: not for tests that pause tokio's. [`Options::connect`] may
     /// then be called outside of a runtime, and so may the client's calls: what they wait for comes from that thread. Only
-    /// `Processor::run`, `SessionProcessor::run` and `run_with` need a runtime of their caller, which they spawn handlers on;
+    /// `Processor::run` and `SessionProcessor::run` need a runtime of their caller, which they spawn handlers on;
     /// `run_inline` does not.
     #[must_use]
     pub fn with_driver_thread(mut self) -> Self {

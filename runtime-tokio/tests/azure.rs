@@ -33,7 +33,7 @@ async fn a_credential_of_the_azure_sdk_is_asked_for_service_bus() {
     let emulator = Emulator::builder().queue("q").start().await.unwrap();
     let credential = Arc::new(Recorder::default());
     let options = Options::new(emulator.connection_string()).unwrap();
-    let client = options.connect_with_credential(AzureCredential(credential.clone()));
+    let client = options.connect_with_credential(AzureCredential::new(credential.clone()));
     client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
     assert_eq!(*credential.0.lock().unwrap(), ["https://servicebus.azure.net/.default"]);
     client.close().await;

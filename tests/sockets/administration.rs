@@ -101,7 +101,7 @@ async fn lists_come_in_pages() {
     for number in 0..120 {
         client.create(&QueueDescription::new(format!("q{number:03}"))).await.unwrap();
     }
-    let mut pages = client.list_queues_runtime_properties().page_size(50);
+    let mut pages = client.list_queues_runtime_properties().with_page_size(50);
     let mut sizes = Vec::new();
     while let Some(page) = pages.next_page().await.unwrap() {
         sizes.push(page.len());
@@ -355,7 +355,7 @@ async fn a_list_is_a_stream_on_any_thread() {
     for number in 0..7 {
         client.create(&QueueDescription::new(format!("q{number}"))).await.unwrap();
     }
-    let mut queues = client.list_queues().page_size(3).stream();
+    let mut queues = client.list_queues().with_page_size(3).stream();
     let names = tokio::spawn(async move {
         let mut names = Vec::new();
         while let Some(queue) =

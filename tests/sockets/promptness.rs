@@ -91,7 +91,7 @@ async fn a_scheduled_message_comes_at_its_time() {
     assert!(timeout(PATIENCE, receiver.receive(Duration::from_millis(1))).await.unwrap().unwrap().is_none());
     timeout(PATIENCE, sender.size_limits()).await.unwrap().unwrap();
     for _ in 0..3 {
-        let at = sender.clock().utc + LOCK;
+        let at = sender.now() + LOCK;
         timeout(PATIENCE, sender.schedule(&MessageRef::new("x"), at)).await.unwrap().unwrap();
         let message = timeout(LOCK_AND_PROMPT, receiver.next()).await.expect("its time has come long ago").unwrap();
         timeout(PROMPT, receiver.complete(&message)).await.expect("a prompt answer").unwrap();

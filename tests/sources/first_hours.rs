@@ -34,6 +34,53 @@ fn names_that_programs_need_are_at_the_root_of_an_adapter_n13() {
     judge.finish();
 }
 
+/// Names of `servicebus_core::client` and `servicebus_core::servicebus` that no program over an adapter needs.
+const OF_CORE: [&str; 14] = [
+    // The inside of a client, for those who bring a runtime or a transport.
+    "State",
+    "Signal",
+    "HandlerFuture",
+    "HeapToken",
+    "Cause",
+    "Failure",
+    "Offer",
+    "SessionChoice",
+    // Vocabulary of the wire.
+    "Address",
+    "BATCH_FORMAT",
+    "ConnectionCredential",
+    "ConnectionString",
+    "ConnectionStringError",
+    "FilterProperties",
+];
+
+#[test]
+fn every_type_of_the_client_is_at_the_root_of_an_adapter_n13() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("the source can be read");
+    let names = read("core/src/client/names.rs");
+    let aliases = names.split("pub type ").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+    let mut shared = exported(&names);
+    shared.extend(aliases.map(str::to_owned));
+    let mut judge = Judge::new();
+    for adapter in ["runtime-tokio/src/lib.rs", "runtime-async-std/src/lib.rs"] {
+        let at_root = &exported(&read(adapter)) | &shared;
+        for module in ["core/src/client/mod.rs", "core/src/servicebus/mod.rs"] {
+            for statement in read(module).split("\npub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+                let names = statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                for name in names.filter(|name| name.starts_with(char::is_uppercase) && !OF_CORE.contains(name)) {
+                    judge.case(
+                        format!("{adapter}: {name} of {module}"),
+                        at_root.contains(name),
+                        |found| *found,
+                        |_| false,
+                    );
+                }
+            }
+        }
+    }
+    judge.finish();
+}
+
 /// The public structures and enumerations of the client, by name, with the files that define them.
 fn defined() -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();

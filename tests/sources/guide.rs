@@ -48,9 +48,9 @@ fn every_call_of_messages_has_a_row_with_its_bound() {
         "Client::accept_non_exclusive_session" => "Client::accept_session".to_owned(),
         "Client::accept_next_non_exclusive_session" => "Client::accept_next_session".to_owned(),
         "Processor::run_inline" => "Processor::run".to_owned(),
-        "SessionProcessor::run_inline" | "SessionProcessor::run_with" | "SessionProcessor::run_inline_with" => {
-            "SessionProcessor::run".to_owned()
-        }
+        "SessionProcessor::run_inline" => "SessionProcessor::run".to_owned(),
+        "ProcessorMessage::abandon_with" => "Receiver::abandon".to_owned(),
+        "ProcessorMessage::defer_with" => "Receiver::defer".to_owned(),
         "Delivery::poll" => "Sender::enqueue".to_owned(),
         "ProcessorMessage::complete_in" | "ProcessorMessage::settle_in" => name.to_owned(),
         name => name.replace("ProcessorMessage::", "Receiver::"),

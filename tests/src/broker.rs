@@ -6,8 +6,7 @@ use bytes::{Bytes, BytesMut};
 use servicebus_core::engine::{
     Config, Connection, DeliveryId, Event, Handler, LinkId, SendOptions, SessionId, StateUpdate, Subject, Tag,
 };
-use servicebus_core::servicebus::batch::BATCH_FORMAT;
-use servicebus_core::servicebus::{LockToken, MessageRef, sas};
+use servicebus_core::servicebus::{BATCH_FORMAT, LockToken, MessageRef, sas};
 use servicebus_core::storage::{Buffer as _, Heap, HeapBuffer, Limits};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};

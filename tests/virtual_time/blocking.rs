@@ -3,7 +3,7 @@
 
 use crate::stage::{HOUR, counts, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::client::{AutoLockRenewer, ProcessorMessage, ProcessorOptions};
-use servicebus_core::machine::Entity;
+use servicebus_core::servicebus::Entity;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Simulated;
 use servicebus_tests::handler::handler;

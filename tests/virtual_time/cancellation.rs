@@ -5,8 +5,8 @@ use servicebus_core::client::{
     AutoLockRenewer, Client, ProcessorControl, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, Sender,
     SessionProcessorOptions,
 };
-use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RuleFilterRef, RuleRef};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{Entity, MessageRef, ReceivedMessage, RuleFilterRef, RuleRef};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
 use servicebus_simulation::{Simulated, World};
 use servicebus_tests::handler::handler;
@@ -312,7 +312,7 @@ scenes! {
             stage.world.sleep(SECOND).await;
             match message.delivery_count() {
                 0 => Err("again"),
-                1 => message.defer(&[]).await.map_err(|_| "not deferred"),
+                1 => message.defer().await.map_err(|_| "not deferred"),
                 _ => Ok(()),
             }
         });

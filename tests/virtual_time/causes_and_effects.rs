@@ -3,8 +3,8 @@
 
 use crate::stage::{MINUTE, SECOND, add_queue, counts, locks, on_both_storages, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, ReceiverOptions};
-use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{Entity, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;

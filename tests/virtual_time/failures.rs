@@ -3,8 +3,8 @@
 use crate::stage::{MINUTE, Names, SECOND, counts, number, on_both_storages, pair, play, send_numbers, world};
 use servicebus_core::client::ErrorKind;
 use servicebus_core::engine::Capacity;
-use servicebus_core::machine::{Entity, Settings};
-use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
+use servicebus_core::machine::Settings;
+use servicebus_core::servicebus::{Entity, MessageRef, Reason, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Reader;

@@ -1,8 +1,7 @@
 //! The first hours of a new user (`docs/evidence/field-reports.md` §6): texts, conversions and logged events.
 
 use servicebus_core::client::{Error, ProcessorError, ProcessorMessage, ProcessorOptions};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{BatchError, LockToken, MessageRef};
+use servicebus_core::servicebus::{BatchError, Entity, LockToken, Message, MessageId, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
@@ -118,6 +117,51 @@ fn values_convert_and_handles_clone_n12() {
         judge.equal(name, has, true, false);
     }
     judge.finish();
+}
+
+/// An order of an application.
+struct Order {
+    id: u32,
+    customer: String,
+    total: f64,
+}
+
+/// A plain function, for single sends and for batches.
+fn to_message(order: &Order) -> Message {
+    Message::new(format!("{} for {}", order.id, order.customer))
+        .with_message_id(order.id.to_string())
+        .with_subject(&order.customer)
+        .with_property("total", order.total)
+}
+
+#[test]
+fn a_function_returns_an_owned_message_that_every_call_takes_n11() {
+    let world = world();
+    let inner = world.clone();
+    world.run(async move {
+        let client = inner.client::<Heap>();
+        let (sender, receiver) = (client.sender("orders").unwrap(), client.receiver("orders").unwrap());
+        let orders: Vec<Order> =
+            (0..5).map(|id| Order { id, customer: format!("c{id}"), total: 1.5 * f64::from(id) }).collect();
+        let messages: Vec<Message> = orders.iter().map(to_message).collect();
+        sender.send(&messages[0]).await.unwrap();
+        let mut batch = sender.create_batch().await.unwrap();
+        batch.try_add(&messages[1]).unwrap();
+        sender.send_batch(batch).await.unwrap();
+        sender.send_all(&messages[2..4]).await.unwrap();
+        let kept = messages[4].clone();
+        drop(messages);
+        sender.enqueue(&kept).await.unwrap().await.unwrap();
+        for order in &orders {
+            let message = receiver.next().await.unwrap();
+            assert_eq!(message.text(), Ok(&*format!("{} for {}", order.id, order.customer)));
+            assert_eq!(message.message_id(), Some(MessageId::String(&order.id.to_string())));
+            assert_eq!(message.subject(), Some(&*order.customer));
+            assert_eq!(message.property("total"), Some(Value::Double(order.total)));
+            receiver.complete(&message).await.unwrap();
+        }
+        client.close().await;
+    });
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::stage::{
     HOUR, MINUTE, SECOND, Small, counts, locks, number, on_both_storages, pair, play, send_numbers, world,
 };
-use servicebus_core::machine::{Disposition, Entity, Occupancy};
-use servicebus_core::servicebus::{BatchError, LockToken, MessageRef, Reason};
+use servicebus_core::machine::Occupancy;
+use servicebus_core::servicebus::{BatchError, Disposition, Entity, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;

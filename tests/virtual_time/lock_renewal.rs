@@ -2,8 +2,8 @@
 //! docs/evidence/pinned-behaviour.md §9).
 
 use servicebus_core::client::{AutoLockRenewer, Client, LockRenewal, Receiver, ReceiverOptions, RenewalEnd};
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
-use servicebus_core::servicebus::{MessageRef, Reason, ReceivedMessage};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{Disposition, Entity, MessageRef, Reason, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -102,7 +102,7 @@ async fn receiver_closed<S: Complete>(world: World) {
     let other = client.receiver("q").unwrap();
     other.close().await;
     world.sleep(MINUTE * 10).await;
-    assert!(renewal.is_active(), "{:?}", renewal.failure());
+    assert!(renewal.is_active(), "{:?}", renewal.error());
     assert!(renewals(&world) > 20, "{}", renewals(&world));
     drop(renewal);
     client.receiver("q").unwrap().complete(&message).await.unwrap();
@@ -130,7 +130,7 @@ async fn lost_connections<S: Complete>(world: World) {
         world.sleep(SECOND * 17).await;
         world.cut();
     }
-    assert!(renewal.is_active(), "{:?}", renewal.failure());
+    assert!(renewal.is_active(), "{:?}", renewal.error());
     receiver.complete(&message).await.unwrap();
     assert_eq!(world.broker(|broker, _| broker.statistics().settled_by_management), 1);
     drop(renewal);
@@ -146,7 +146,7 @@ async fn short_outage<S: Complete>(world: World) {
     world.sleep(SECOND * 8).await;
     world.set_reachable(true);
     world.sleep(SECOND * 30).await;
-    assert!(renewal.is_active(), "{:?}", renewal.failure());
+    assert!(renewal.is_active(), "{:?}", renewal.error());
     receiver.complete(&message).await.unwrap();
     drop(renewal);
     client.close().await;
@@ -170,13 +170,13 @@ async fn lost_once<S: Complete>(world: World) {
         .await;
     assert_eq!(told.get(), 1);
     assert!(!renewal.is_active());
-    assert!(renewal.failure().is_some());
-    assert!(receiver.lock_renewal_failure(&message).is_some());
+    assert!(renewal.error().is_some());
+    assert!(receiver.lock_renewal_error(&message).is_some());
     let failure = receiver.complete(&message).await.unwrap_err();
     assert_eq!(failure.reason(), Some(Reason::MessageLockLost), "told without asking the service");
     world.set_reachable(true);
     drop(renewal);
-    assert!(receiver.lock_renewal_failure(&message).is_none());
+    assert!(receiver.lock_renewal_error(&message).is_none());
     client.close().await;
 }
 
@@ -205,7 +205,7 @@ async fn settling<S: Complete>(world: World) {
     let before = renewals(&world);
     world.sleep(MINUTE * 5).await;
     assert_eq!(renewals(&world), before);
-    assert!(renewal.failure().is_none());
+    assert!(renewal.error().is_none());
     drop(renewal);
     client.close().await;
 }
@@ -238,7 +238,7 @@ async fn longest_duration<S: Complete>(world: World) {
     let began = world.clock().now;
     assert!(matches!(renewal.ended().await, RenewalEnd::Elapsed));
     assert_eq!(world.clock().now, began + SECOND * 35);
-    assert!(renewal.failure().is_none());
+    assert!(renewal.error().is_none());
     world.sleep(SECOND * 20).await;
     let failure = receiver.complete(&message).await.unwrap_err();
     assert_eq!(failure.reason(), Some(Reason::MessageLockLost));
@@ -378,7 +378,7 @@ fn a_session_is_kept() {
         inner.cut();
         let RenewalEnd::Lost(failure) = renewal.ended().await else { panic!("the session is lost") };
         assert_eq!(failure.reason(), Some(Reason::SessionLockLost));
-        assert_eq!(session.session_renewal_failure().unwrap().reason(), Some(Reason::SessionLockLost));
+        assert_eq!(session.session_lock_renewal_error().unwrap().reason(), Some(Reason::SessionLockLost));
     });
 }
 

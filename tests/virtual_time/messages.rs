@@ -3,8 +3,7 @@
 
 use crate::stage::{SECOND, Small, add_queue, play, with_store, world};
 use servicebus_core::client::{Error, ErrorKind};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Argument, BodyError, Message, MessageRef, ReceivedMessage};
+use servicebus_core::servicebus::{Argument, BodyError, Entity, Message, MessageRef, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::entities::store::Store;

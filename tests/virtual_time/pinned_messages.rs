@@ -3,8 +3,10 @@
 
 use crate::stage::{HOUR, MINUTE, SECOND, add_queue, counts, locks, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ErrorKind, ReceiverOptions};
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
-use servicebus_core::servicebus::{BatchError, Body, MessageRef, MessageState, Reason, ReceivedMessage};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{
+    BatchError, Body, Disposition, Entity, MessageRef, MessageState, Reason, ReceivedMessage,
+};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value, encode_list};
@@ -123,7 +125,7 @@ fn properties_keep_type_and_value_snd23_snd24_snd25_snd26_snd30_snd31_snd33() {
             .with_durable(true);
         sender.send(&message).await.unwrap();
         let first = receiver.next().await.unwrap();
-        assert!(first.application_properties().eq(properties));
+        assert!(first.properties().eq(properties));
         let view = first.view();
         let header = view.header().unwrap();
         assert_eq!((header.priority, header.durable), (Some(100), Some(true)));
@@ -131,7 +133,7 @@ fn properties_keep_type_and_value_snd23_snd24_snd25_snd26_snd30_snd31_snd33() {
         // Sent on, everything that is the sender's is the same.
         sender.send(&first.to_message()).await.unwrap();
         let second = receiver.next().await.unwrap();
-        assert!(second.application_properties().eq(properties));
+        assert!(second.properties().eq(properties));
         assert_eq!(second.message_id(), first.message_id());
         assert_eq!(second.body().unwrap(), first.body().unwrap());
         client.close().await;
@@ -290,11 +292,11 @@ fn properties_of_dead_letters_are_kept_as_given_set19_set25_dlq8() {
         receiver.dead_letter(&message, options).await.unwrap();
         let dead = client.receiver(Entity::queue("q").dead_letter()).unwrap();
         let message = dead.next().await.unwrap();
-        assert_eq!(message.application_property("DeadLetterReason"), Some(time));
+        assert_eq!(message.property("DeadLetterReason"), Some(time));
         assert_eq!(message.dead_letter_reason(), None);
         dead.abandon_with(&message, &[("again", Value::Long(1))]).await.unwrap();
         let message = dead.next().await.unwrap();
-        assert_eq!((message.application_property("again"), message.delivery_count()), (Some(Value::Long(1)), 0));
+        assert_eq!((message.property("again"), message.delivery_count()), (Some(Value::Long(1)), 0));
         dead.defer(&message).await.unwrap();
         let back = dead.receive_deferred(&[message.sequence_number().unwrap()]).await.unwrap();
         dead.complete(&back[0]).await.unwrap();

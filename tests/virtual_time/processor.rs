@@ -5,8 +5,8 @@ use servicebus_core::client::{
     Client, DeadLetter, DeadLetterOptions, ErrorKind, ProcessorError, ProcessorErrorCause, ProcessorMessage,
     ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
 };
-use servicebus_core::machine::{Entity, ReceiveMode};
-use servicebus_core::servicebus::{MessageRef, Reason};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{Entity, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -190,7 +190,7 @@ fn a_lock_is_renewed_while_its_handler_runs() {
         let handler = handler(async move |message: Handled| {
             watch.begin();
             time.sleep(SECOND * 280).await;
-            assert!(message.lock_failure().is_none());
+            assert!(message.lock_renewal_error().is_none());
             watch.end(&message);
             Ok::<_, &str>(())
         });
@@ -223,7 +223,7 @@ fn a_lost_lock_is_reported_while_the_handler_runs() {
             time.set_reachable(false);
             time.cut();
             time.sleep(SECOND * 60).await;
-            assert!(message.lock_failure().is_some());
+            assert!(message.lock_renewal_error().is_some());
             assert_eq!(watch.errors(|error| matches!(error.cause(), ProcessorErrorCause::LockLost(_))), 1);
             time.set_reachable(true);
             Ok::<_, &str>(())

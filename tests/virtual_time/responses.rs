@@ -2,8 +2,8 @@
 
 use crate::stage::{MINUTE, SECOND, Small, add_queue, pair, play, world};
 use servicebus_core::client::{AutoLockRenewer, Error, Receiver, ReceiverOptions};
-use servicebus_core::machine::{Disposition, ReceiveMode};
-use servicebus_core::servicebus::{LockToken, MessageRef};
+use servicebus_core::machine::ReceiveMode;
+use servicebus_core::servicebus::{Disposition, LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -79,7 +79,7 @@ fn renewals<S: Complete>() {
         let second = begin_peek(&receiver).await;
         let renewal = AutoLockRenewer::new(MINUTE * 60).message(&receiver, &message).unwrap();
         world.sleep(MINUTE * 20).await;
-        assert!(receiver.lock_renewal_failure(&message).is_none(), "{:?}", receiver.lock_renewal_failure(&message));
+        assert!(receiver.lock_renewal_error(&message).is_none(), "{:?}", receiver.lock_renewal_error(&message));
         receiver.complete(&message).await.unwrap();
         drop(renewal);
         // Their own deadlines have passed long ago, but the answers were there in time.
@@ -112,7 +112,7 @@ fn crowded<S: Complete>() {
         let second = begin_peek(&receiver).await;
         let renewal = AutoLockRenewer::new(MINUTE * 60).message(&receiver, &message).unwrap();
         world.sleep(MINUTE * 20).await;
-        assert!(receiver.lock_renewal_failure(&message).is_none(), "{:?}", receiver.lock_renewal_failure(&message));
+        assert!(receiver.lock_renewal_error(&message).is_none(), "{:?}", receiver.lock_renewal_error(&message));
         receiver.complete(&message).await.unwrap();
         drop(renewal);
         assert_eq!(first.await.unwrap(), 1);
@@ -134,7 +134,7 @@ fn unpolled<S: Complete>() {
         let calls = (begin_peek(&receiver).await, begin_peek(&receiver).await);
         let renewal = AutoLockRenewer::new(MINUTE * 60).message(&receiver, &message).unwrap();
         world.sleep(SECOND * 59).await;
-        assert!(receiver.lock_renewal_failure(&message).is_none(), "{:?}", receiver.lock_renewal_failure(&message));
+        assert!(receiver.lock_renewal_error(&message).is_none(), "{:?}", receiver.lock_renewal_error(&message));
         world.sleep(MINUTE).await;
         receiver.complete(&message).await.unwrap();
         drop((renewal, calls));

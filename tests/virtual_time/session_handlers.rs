@@ -2,11 +2,10 @@
 //! (docs/evidence/sdk-features.md §10).
 
 use servicebus_core::client::{
-    Client, ProcessorError, ProcessorErrorCause, ProcessorMessage, ReceiverOptions, SessionHandlers,
-    SessionProcessorOptions, SessionReceiver,
+    Client, ProcessorError, ProcessorErrorCause, ProcessorMessage, ReceiverOptions, SessionProcessorOptions,
+    SessionReceiver,
 };
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{MessageRef, Reason};
+use servicebus_core::servicebus::{Entity, MessageRef, Reason};
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
@@ -143,8 +142,8 @@ fn order<S: Complete>() {
             noted.note(format!("{} closing", session.session_id()));
             Ok::<_, &str>(())
         });
-        let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.on_error(calls.on_error()).run_with(handlers);
+        let processor = processor.on_session_opened(opened).on_session_closing(closing);
+        let pump = processor.on_error(calls.on_error()).run(message);
         let stopped = Rc::new(Cell::new(false));
         let flag = Rc::clone(&stopped);
         inner.spawn(async move {
@@ -229,8 +228,8 @@ fn failing(fault: Fault, openings: u32, closings: u32) -> (Vec<String>, Duration
             noted.note("closing");
             go_wrong(&left, fault)
         });
-        let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.on_error(calls.on_error()).run_with(handlers);
+        let processor = processor.on_session_opened(opened).on_session_closing(closing);
+        let pump = processor.on_error(calls.on_error()).run(message);
         inner.spawn(async move { pump.await.unwrap() });
         until(&inner, || calls.count("closing") > 0 && !is_held(&inner, "a")).await;
         assert_eq!(messages(&inner), 0);
@@ -301,8 +300,8 @@ fn lost(while_opening: bool) {
             noted.note(format!("closing: {:?}", result.map_err(|failure| failure.reason())));
             Ok::<_, &str>(())
         });
-        let handlers = SessionHandlers { opened, message, closing };
-        let pump = processor.on_error(calls.on_error()).run_with(handlers);
+        let processor = processor.on_session_opened(opened).on_session_closing(closing);
+        let pump = processor.on_error(calls.on_error()).run(message);
         inner.spawn(async move { pump.await.unwrap() });
         until(&inner, || messages(&inner) == 0 && !is_held(&inner, "a")).await;
         control.stop();
@@ -350,8 +349,8 @@ fn a_processor_that_is_stopped_while_it_opens_a_session_closes_it() {
             noted.note("closing");
             Ok::<_, &str>(())
         });
-        let handlers = SessionHandlers { opened, message, closing };
-        processor.on_error(calls.on_error()).run_with(handlers).await.unwrap();
+        let processor = processor.on_session_opened(opened).on_session_closing(closing);
+        processor.on_error(calls.on_error()).run(message).await.unwrap();
         assert_eq!(calls.all(), ["opened", "closing"]);
         // What was prefetched is there again, and nothing counts as a failed delivery.
         let session = client.accept_session(Entity::queue("q"), "a").await.unwrap();

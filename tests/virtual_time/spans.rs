@@ -1,7 +1,6 @@
 //! Spans of `tracing`: a connection and its links live in them, and what is told lies in the right one.
 
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{Entity, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;

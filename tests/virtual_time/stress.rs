@@ -2,8 +2,7 @@
 //! one says so.
 
 use crate::stage::{HOUR, MINUTE, SECOND, counts, locks, number, pair, play, send_numbers, world};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{Entity, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;

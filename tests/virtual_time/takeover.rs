@@ -5,8 +5,8 @@ use crate::stage::{MINUTE, SECOND, Small, add_queue, counts, locks, on_both_stor
 use servicebus_core::client::{
     AutoLockRenewer, Client, DeadLetterOptions, ErrorKind, ReceiverOptions, RenewalEnd, SessionReceiver,
 };
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode, Settings};
-use servicebus_core::servicebus::{LockToken, MessageRef, Reason};
+use servicebus_core::machine::{ReceiveMode, Settings};
+use servicebus_core::servicebus::{Disposition, Entity, LockToken, MessageRef, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
@@ -264,11 +264,11 @@ fn renewals<S: Complete>() {
         let second = take(&other, first.lock_token().unwrap()).await;
         let RenewalEnd::Lost(failure) = kept.ended().await else { panic!("the session was taken over") };
         assert_eq!(failure.reason(), Some(Reason::SessionLockLost), "{failure}");
-        assert!(first.session_renewal_failure().is_some());
+        assert!(first.session_lock_renewal_error().is_some());
         // The new one is still a stranger when its lock is to be renewed for the first time, and goes on.
         let kept = AutoLockRenewer::new(MINUTE * 60).session(&second).unwrap();
         world.sleep(MINUTE * 8).await;
-        assert!(kept.is_active(), "{:?}", kept.failure());
+        assert!(kept.is_active(), "{:?}", kept.error());
         second.complete(&second.next().await.unwrap()).await.unwrap();
         drop(kept);
         one.close().await;

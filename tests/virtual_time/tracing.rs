@@ -1,8 +1,7 @@
 //! What the core tells through `tracing`, and what it never does.
 
 use servicebus_core::client::{ProcessorMessage, ProcessorOptions};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{Entity, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
@@ -154,7 +153,7 @@ fn a_trace_context_that_the_application_sets_itself_is_sent_once() {
         let message = receiver.receive(Duration::from_secs(1)).await.unwrap().expect("a message");
         assert_eq!(message.traceparent(), Some(TRACEPARENT));
         assert_eq!(message.tracestate(), Some("vendor=1"));
-        assert_eq!(message.application_properties().count(), 3);
+        assert_eq!(message.properties().count(), 3);
         receiver.complete(&message).await.unwrap();
         client.close().await;
     });

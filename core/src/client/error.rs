@@ -90,7 +90,8 @@ impl<S: Storage> Error<S> {
         Self(S::Boxed::from(Details { failure, entity: S::Description::default() }))
     }
 
-    /// An argument that is not valid, and why.
+    /// An argument that is not valid, and why: for adapters.
+    #[doc(hidden)]
     pub fn invalid(argument: Argument, why: &dyn fmt::Display) -> Self {
         Self::of(Failure::told(Cause::Argument(argument), why))
     }

@@ -163,14 +163,14 @@ impl<R: Runtime> LockRenewal<'_, R> {
         self.shared.with(|state| state.machine.renewed_until(self.id))
     }
 
-    fn error(&self, failure: Failure<StorageOf<R>>) -> Error<StorageOf<R>> {
+    fn of_entity(&self, failure: Failure<StorageOf<R>>) -> Error<StorageOf<R>> {
         Error::new(failure, &self.entity.as_ref())
     }
 
     /// Why the lock is lost; `None` while it is not.
-    pub fn failure(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn error(&self) -> Option<Error<StorageOf<R>>> {
         let failure = self.shared.with(|state| state.machine.renewal_failure(self.id).cloned());
-        failure.map(|failure| self.error(failure))
+        failure.map(|failure| self.of_entity(failure))
     }
 
     /// Waits until the lock is not renewed any more, and tells why.
@@ -184,14 +184,14 @@ impl<R: Runtime> LockRenewal<'_, R> {
             |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| machine.poll_renewal(operation, id);
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => match call.await {
-                machine::RenewalEnd::Lost(failure) => RenewalEnd::Lost(self.error(failure)),
+                machine::RenewalEnd::Lost(failure) => RenewalEnd::Lost(self.of_entity(failure)),
                 machine::RenewalEnd::Elapsed => RenewalEnd::Elapsed,
                 machine::RenewalEnd::Released => RenewalEnd::Released,
             },
             // The client is closed, or has no room for a call that waits: what is known now is all there is.
-            Err(failure) => match self.failure() {
+            Err(failure) => match self.error() {
                 Some(lost) => RenewalEnd::Lost(lost),
-                None if self.is_active() => RenewalEnd::Lost(self.error(failure)),
+                None if self.is_active() => RenewalEnd::Lost(self.of_entity(failure)),
                 None => RenewalEnd::Released,
             },
         }
@@ -226,7 +226,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
 
 impl<R: Runtime> Receiver<R> {
     /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn lock_renewal_failure(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Error<StorageOf<R>>> {
+    pub fn lock_renewal_error(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Error<StorageOf<R>>> {
         let locked = message.locked();
         let failure = self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned());
         failure.map(|failure| self.endpoint.error(failure))
@@ -235,7 +235,7 @@ impl<R: Runtime> Receiver<R> {
 
 impl<R: Runtime> SessionReceiver<R> {
     /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn session_renewal_failure(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn session_lock_renewal_error(&self) -> Option<Error<StorageOf<R>>> {
         let endpoint = &self.endpoint;
         let failure = endpoint.shared.with(|state| state.machine.session_renewal_failure(endpoint.id).cloned());
         failure.map(|failure| endpoint.error(failure))

@@ -66,6 +66,7 @@ use crate::storage::{Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
+pub use crate::servicebus::DeadLetterOptions;
 pub(crate) use access::Access;
 pub use connection_state::ConnectionState;
 #[cfg(feature = "std")]
@@ -91,7 +92,7 @@ pub use processor_error::{ProcessorError, ProcessorErrorCause};
 pub use processor_message::ProcessorMessage;
 #[cfg(feature = "alloc")]
 pub use processor_options::{ProcessorOptions, SessionProcessorOptions};
-pub use receiver::{DeadLetterOptions, Receiver};
+pub use receiver::Receiver;
 pub use receiver_options::ReceiverOptions;
 pub use rule_manager::RuleManager;
 pub use send_all_error::SendAllError;
@@ -99,7 +100,7 @@ pub use sender::Sender;
 pub use sender_options::SenderOptions;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
-pub use session_processor::{SessionHandlers, SessionProcessor};
+pub use session_processor::{NoSessionHandler, SessionProcessor};
 pub use state::{Signal, State};
 pub use transaction::{Transaction, TransactionController};
 

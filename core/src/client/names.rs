@@ -8,16 +8,18 @@ macro_rules! client_names {
     ($runtime:ty) => {
         pub use $crate::client::{
             AutoLockRenewer, DeadLetter, DeadLetterOptions, ErrorKind, ErrorOutcome, HandlerError, Panic,
-            ProcessorOptions, SessionHandlers, SessionProcessorOptions,
+            ProcessorOptions, SessionProcessorOptions,
         };
-        pub use $crate::machine::{Disposition, ReceiveMode, SizeLimits};
+        pub use $crate::engine::Capacity;
+        pub use $crate::machine::{ReceiveMode, SizeLimits};
         pub use $crate::servicebus::{
-            Argument, AsMessage, BatchError, Body, Entries, LockToken, Message, MessageBody, MessageId, MessageIdBuf,
-            MessageRef, Reason, RetryMode, RetryPolicy, RuleRef, SubQueue,
+            Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries, InvalidMessage,
+            LockToken, Message, MessageBody, MessageId, MessageIdBuf, MessageRef, MessageState, Properties, Reason,
+            RetryMode, RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
         };
         pub use $crate::storage::Limits;
         pub use $crate::time::Timestamp;
-        pub use $crate::wire::Value;
+        pub use $crate::wire::{Uuid, Value};
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         pub type Client = $crate::client::Client<$runtime>;
@@ -30,18 +32,25 @@ macro_rules! client_names {
         pub type Delivery = $crate::client::Delivery<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
         pub type Receiver = $crate::client::Receiver<$runtime>;
+        /// The messages of a receiver as a stream; see [`servicebus_core::client::Messages`]($crate::client::Messages).
+        #[cfg(feature = "stream")]
+        pub type Messages = $crate::client::Messages<$runtime>;
         /// Receives the messages of a session; see
         /// [`servicebus_core::client::SessionReceiver`]($crate::client::SessionReceiver).
         pub type SessionReceiver = $crate::client::SessionReceiver<$runtime>;
         /// Looks at messages; see [`servicebus_core::client::Peeker`]($crate::client::Peeker).
-        pub type Peeker<'r> = $crate::client::Peeker<'r, $runtime>;
+        pub type Peeker = $crate::client::Peeker<$runtime>;
         /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`]($crate::client::LockRenewal).
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
         pub type Processor<F = fn(ProcessorError)> = $crate::client::Processor<$runtime, F>;
         /// A message pump over sessions; see
         /// [`servicebus_core::client::SessionProcessor`]($crate::client::SessionProcessor).
-        pub type SessionProcessor<F = fn(ProcessorError)> = $crate::client::SessionProcessor<$runtime, F>;
+        pub type SessionProcessor<F = fn(ProcessorError), O = NoSessionHandler, C = NoSessionHandler> =
+            $crate::client::SessionProcessor<$runtime, F, O, C>;
+        /// The handler of sessions of a processor that has none for them; see
+        /// [`servicebus_core::client::NoSessionHandler`]($crate::client::NoSessionHandler).
+        pub type NoSessionHandler = $crate::client::NoSessionHandler<$runtime>;
         /// Pauses, resumes and stops a message pump; see
         /// [`servicebus_core::client::ProcessorControl`]($crate::client::ProcessorControl).
         pub type ProcessorControl = $crate::client::ProcessorControl<$runtime>;
@@ -68,8 +77,8 @@ macro_rules! client_names {
         /// [`servicebus_core::servicebus::MessageBatch`]($crate::servicebus::MessageBatch).
         pub type MessageBatch = $crate::servicebus::MessageBatch<$crate::storage::Heap>;
         /// A queue, topic or subscription; see
-        /// [`servicebus_core::machine::Entity`]($crate::machine::Entity).
-        pub type Entity = $crate::machine::Entity<$crate::storage::Heap>;
+        /// [`servicebus_core::servicebus::Entity`]($crate::servicebus::Entity).
+        pub type Entity = $crate::servicebus::Entity<$crate::storage::Heap>;
         /// Why something did not work; see
         /// [`servicebus_core::client::Error`]($crate::client::Error).
         pub type Error = $crate::client::Error<$crate::storage::Heap>;
@@ -95,6 +104,7 @@ macro_rules! client_names {
             crosses_threads::<Sender>();
             crosses_threads::<Delivery>();
             crosses_threads::<Receiver>();
+            crosses_threads::<Peeker>();
             crosses_threads::<SessionReceiver>();
             crosses_threads::<LockRenewal<'static>>();
             crosses_threads::<Processor>();

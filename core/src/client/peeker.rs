@@ -6,13 +6,13 @@ use crate::servicebus::ReceivedMessage;
 use core::fmt;
 
 /// Looks at the messages of an entity in their order, and goes on behind those that it has seen: until there are none,
-/// and again when there are more. What is peeked otherwise does not move it.
-pub struct Peeker<'r, R: Runtime> {
-    receiver: &'r Receiver<R>,
+/// and again when there are more. What is peeked otherwise does not move it. It owns a handle of its receiver.
+pub struct Peeker<R: Runtime> {
+    receiver: Receiver<R>,
     next: i64,
 }
 
-impl<R: Runtime> fmt::Debug for Peeker<'_, R> {
+impl<R: Runtime> fmt::Debug for Peeker<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peeker").field("receiver", &self.receiver).field("next", &self.next).finish()
     }
@@ -20,12 +20,12 @@ impl<R: Runtime> fmt::Debug for Peeker<'_, R> {
 
 impl<R: Runtime> Receiver<R> {
     /// Looks at the messages from the first on; in a session receiver, at those of its session.
-    pub fn peeker(&self) -> Peeker<'_, R> {
-        Peeker { receiver: self, next: 0 }
+    pub fn peeker(&self) -> Peeker<R> {
+        Peeker { receiver: self.clone(), next: 0 }
     }
 }
 
-impl<R: Runtime> Peeker<'_, R> {
+impl<R: Runtime> Peeker<R> {
     /// The lowest sequence number that the next messages can have.
     pub const fn position(&self) -> i64 {
         self.next

@@ -1,10 +1,8 @@
 //! A message in a handler's hands.
 
-use super::receiver::DeadLetterOptions;
 use super::{Error, ProcessorControl, Receiver, SessionReceiver, StorageOf, Transaction};
-use crate::machine::{Disposition, Properties};
 use crate::runtime::Runtime;
-use crate::servicebus::ReceivedMessage;
+use crate::servicebus::{DeadLetterOptions, Disposition, Properties, ReceivedMessage};
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
@@ -114,10 +112,10 @@ impl<R: Runtime> ProcessorMessage<R> {
     }
 
     /// Why the message's lock, or its session's, could not be renewed; `None` while it is not lost.
-    pub fn lock_failure(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn lock_renewal_error(&self) -> Option<Error<StorageOf<R>>> {
         match self.session() {
-            Some(session) => session.session_renewal_failure(),
-            None => self.receiver().lock_renewal_failure(self),
+            Some(session) => session.session_lock_renewal_error(),
+            None => self.receiver().lock_renewal_error(self),
         }
     }
 
@@ -135,6 +133,20 @@ impl<R: Runtime> ProcessorMessage<R> {
         self.done(self.receiver().complete(self).await)
     }
 
+    /// As [`Receiver::abandon`].
+    ///
+    /// Cancel safety: a dropped future may still have abandoned the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn abandon(&self) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().abandon(self).await)
+    }
+
     /// As [`Receiver::abandon_with`].
     ///
     /// Cancel safety: a dropped future may still have abandoned the message.
@@ -145,8 +157,22 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn abandon_with(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver().abandon_with(self, properties).await)
+    }
+
+    /// As [`Receiver::defer`].
+    ///
+    /// Cancel safety: a dropped future may still have deferred the message.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// Guarantee: at least once.
+    ///
+    /// # Errors
+    /// As [`Receiver::complete`].
+    pub async fn defer(&self) -> Result<(), Error<StorageOf<R>>> {
+        self.done(self.receiver().defer(self).await)
     }
 
     /// As [`Receiver::defer_with`].
@@ -159,7 +185,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn defer_with(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
         self.done(self.receiver().defer_with(self, properties).await)
     }
 

@@ -5,7 +5,6 @@ use super::handler_future::{HandlerFuture, Launch, Panic, caught};
 use super::processor_control::Mode;
 use super::processor_error::Subject;
 use super::processor_message::Source;
-use super::receiver::DeadLetterOptions;
 use super::{
     AutoLockRenewer, Error, ErrorKind, HandlerError, LockRenewal, ProcessorControl, ProcessorError,
     ProcessorErrorCause, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions, RenewalEnd, SessionReceiver,
@@ -14,6 +13,7 @@ use super::{
 use crate::log::Span;
 use crate::machine::ReceiveMode;
 use crate::runtime::Runtime;
+use crate::servicebus::DeadLetterOptions;
 use crate::servicebus::{Reason, ReceivedMessage};
 use crate::storage::{self, Storage};
 use crate::time::Duration;

@@ -8,7 +8,7 @@ use crate::machine::{Cause, Disposition, Entity, Failure, Locked, Properties};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::received::Origin;
-use crate::servicebus::{Argument, LockToken, ReceivedMessage};
+use crate::servicebus::{Argument, DeadLetterOptions, LockToken, ReceivedMessage};
 use crate::storage::Storage;
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
@@ -31,50 +31,6 @@ impl<R: Runtime> Clone for Receiver<R> {
 impl<R: Runtime> fmt::Debug for Receiver<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("entity", &self.endpoint.entity).finish()
-    }
-}
-
-/// Why a message is dead-lettered.
-///
-/// ```
-/// use servicebus_core::client::DeadLetterOptions;
-///
-/// let refused = DeadLetterOptions::new().with_reason("not an order").with_description("line 3: no amount");
-/// assert_eq!(refused.reason, Some("not an order"));
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct DeadLetterOptions<'a> {
-    /// Kept as the application property `DeadLetterReason`.
-    pub reason: Option<&'a str>,
-    /// Kept as the application property `DeadLetterErrorDescription`.
-    pub description: Option<&'a str>,
-    /// Application properties to change.
-    pub properties: Properties<'a>,
-}
-
-impl<'a> DeadLetterOptions<'a> {
-    /// No reason, no description, no properties to change.
-    pub const fn new() -> Self {
-        Self { reason: None, description: None, properties: &[] }
-    }
-
-    /// Sets the reason, up to 4 096 characters.
-    #[must_use]
-    pub const fn with_reason(self, reason: &'a str) -> Self {
-        Self { reason: Some(reason), ..self }
-    }
-
-    /// Sets the description, up to 4 096 characters.
-    #[must_use]
-    pub const fn with_description(self, description: &'a str) -> Self {
-        Self { description: Some(description), ..self }
-    }
-
-    /// Sets the application properties to change.
-    #[must_use]
-    pub const fn with_properties(self, properties: Properties<'a>) -> Self {
-        Self { properties, ..self }
     }
 }
 
@@ -292,8 +248,7 @@ impl<R: Runtime> Receiver<R> {
         message: &'c ReceivedMessage<StorageOf<R>>,
         options: DeadLetterOptions<'c>,
     ) -> impl Future<Output = Settled<R>> {
-        let DeadLetterOptions { reason, description, properties } = options;
-        self.settle(message, Disposition::DeadLetter { reason, description, properties })
+        self.settle(message, Disposition::DeadLetter(options))
     }
 
     /// Settles a message by its lock token alone, as after a restart.

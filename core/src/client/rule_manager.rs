@@ -168,6 +168,26 @@ impl<R: Runtime> Client<R> {
             }
         }
     }
+
+    /// The ids of the sessions of a queue or subscription: those that have messages or a state, or those whose state was set
+    /// after `updated_after`.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// As [`Client::list_sessions_each`].
+    #[cfg(feature = "alloc")]
+    pub async fn list_sessions(
+        &self,
+        entity: impl Into<Entity<StorageOf<R>>>,
+        updated_after: Option<crate::time::Timestamp>,
+    ) -> Result<alloc::vec::Vec<alloc::string::String>, Error<StorageOf<R>>> {
+        let mut ids = alloc::vec::Vec::new();
+        self.list_sessions_each(entity, updated_after, |id| ids.push(id.into())).await?;
+        Ok(ids)
+    }
 }
 
 #[cfg(all(test, feature = "alloc"))]

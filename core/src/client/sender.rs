@@ -235,7 +235,7 @@ impl<R: Runtime> Sender<R> {
         self.endpoint.attempts(&mut attaching).await?;
         let limits = attaching.limits()?;
         let limit = usize::try_from(limits.batch).unwrap_or(usize::MAX);
-        let batch = MessageBatch::new(limit, self.clock().utc);
+        let batch = MessageBatch::new(limit, self.now());
         if !<StorageOf<R> as Storage>::MESSAGE_IDS {
             return Ok(batch);
         }
@@ -359,7 +359,7 @@ impl<R: Runtime> Sender<R> {
     ) -> Result<(), Error<StorageOf<R>>> {
         for message in messages {
             // One request carries one message here, so that nothing has to be collected where there is no allocator.
-            let (id, utc) = (self.endpoint.new_id(), self.clock().utc);
+            let (id, utc) = (self.endpoint.new_id(), self.now());
             let message =
                 scheduled(message.as_message(), &id, at, utc).map_err(|failure| self.endpoint.error(failure))?;
             let request = Schedule { messages: core::slice::from_ref(&message) };
@@ -428,7 +428,7 @@ impl<R: Runtime> Sender<R> {
         messages: &[impl AsMessage],
         at: Timestamp,
     ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>> {
-        let utc = self.clock().utc;
+        let utc = self.now();
         let ids: alloc::vec::Vec<_> = messages.iter().map(|_| self.endpoint.new_id()).collect();
         let messages = messages.iter().zip(&ids).map(|(message, id)| scheduled(message.as_message(), id, at, utc));
         let messages: Result<alloc::vec::Vec<MessageRef<'_>>, _> = messages.collect();
@@ -444,8 +444,8 @@ impl<R: Runtime> Sender<R> {
 }
 
 impl<R: Runtime> Sender<R> {
-    /// The clocks of the runtime, for times of messages.
-    pub fn clock(&self) -> Clock {
-        self.endpoint.shared.clock()
+    /// UTC by the clock of the runtime, as for [`Sender::schedule`]: the clock of tests and of devices may not be the system's.
+    pub fn now(&self) -> Timestamp {
+        self.endpoint.shared.clock().utc
     }
 }

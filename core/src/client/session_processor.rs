@@ -16,7 +16,7 @@ use crate::storage::{LockRenewal, Sessions};
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::{Future, Ready, poll_fn, ready};
 use core::pin::Pin;
 use core::task::Poll;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -26,35 +26,31 @@ const ACCEPT: Duration = Duration::from_secs(60);
 /// A service that says sooner that there is none is asked again after this.
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// What a session processor calls, in the order of a session's life. Each is a closure that returns a future, as the
-/// handler of [`Processor::run`](super::Processor::run).
-#[derive(Clone, Copy, Debug)]
-pub struct SessionHandlers<O, H, C> {
-    /// Called with each session when it is locked, before its first message, as to read what it remembers. After an
-    /// error the session is let go of with no message received, and the next one is accepted after a pause.
-    pub opened: O,
-    /// Called with each message.
-    pub message: H,
-    /// Called with each session that was opened without an error before it is let go of, when no handler of its messages
-    /// runs any more. It is called for a session that was lost as well: what it asks of the service then fails with
-    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
-    pub closing: C,
-}
+/// The handler of sessions that are opened or closed while a processor has none for them.
+pub type NoSessionHandler<R> = fn(SessionReceiver<R>) -> Ready<Result<(), HandlerError>>;
 
 /// Receives the messages of sessions, one session after the other and several side by side, and calls a handler for
 /// each message. A session's lock is renewed while it is held.
 ///
-/// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged.
+/// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged. `O` and `C` handle
+/// sessions that are [opened](SessionProcessor::on_session_opened) and [closed](SessionProcessor::on_session_closing).
 #[must_use = "it does nothing unless it is run"]
-pub struct SessionProcessor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
+pub struct SessionProcessor<
+    R: Runtime,
+    F = fn(ProcessorError<StorageOf<R>>),
+    O = NoSessionHandler<R>,
+    C = NoSessionHandler<R>,
+> {
     client: Client<R>,
     receiver: ReceiverOptions<StorageOf<R>>,
     options: SessionProcessorOptions,
     control: ProcessorControl<R>,
     on_error: F,
+    opened: O,
+    closing: C,
 }
 
-impl<R: Runtime, F> fmt::Debug for SessionProcessor<R, F> {
+impl<R: Runtime, F, O, C> fmt::Debug for SessionProcessor<R, F, O, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionProcessor")
             .field("receiver", &self.receiver)
@@ -71,20 +67,44 @@ impl<R: Runtime> Client<R> {
         options: SessionProcessorOptions,
     ) -> SessionProcessor<R> {
         let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
-        SessionProcessor { client: self.clone(), receiver, options, control, on_error: log_error }
+        let (opened, closing): (NoSessionHandler<R>, NoSessionHandler<R>) = (nothing::<R>, nothing::<R>);
+        SessionProcessor { client: self.clone(), receiver, options, control, on_error: log_error, opened, closing }
     }
 }
 
 /// A handler for sessions that does nothing.
-async fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Result<(), HandlerError> {
-    Ok(())
+fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Ready<Result<(), HandlerError>> {
+    ready(Ok(()))
 }
 
-impl<R: Runtime, F> SessionProcessor<R, F> {
+impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
-    pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G> {
-        let Self { client, receiver, options, control, .. } = self;
-        SessionProcessor { client, receiver, options, control, on_error }
+    pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G, O, C> {
+        let Self { client, receiver, options, control, opened, closing, .. } = self;
+        SessionProcessor { client, receiver, options, control, on_error, opened, closing }
+    }
+
+    /// Calls `handler` with each session when it is locked, before its first message, as to read its state. After an error
+    /// the session is let go of with no message received, and the next one is accepted after a pause.
+    pub fn on_session_opened<H, Fut>(self, handler: H) -> SessionProcessor<R, F, H, C>
+    where
+        H: Fn(SessionReceiver<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+    {
+        let Self { client, receiver, options, control, on_error, closing, .. } = self;
+        SessionProcessor { client, receiver, options, control, on_error, opened: handler, closing }
+    }
+
+    /// Calls `handler` with each session that was opened without an error before it is let go of, when no handler of its
+    /// messages runs any more, as to write its state. It is called for a session that was lost as well: requests to the
+    /// service then fail with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
+    pub fn on_session_closing<H, Fut>(self, handler: H) -> SessionProcessor<R, F, O, H>
+    where
+        H: Fn(SessionReceiver<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+    {
+        let Self { client, receiver, options, control, on_error, opened, .. } = self;
+        SessionProcessor { client, receiver, options, control, on_error, opened, closing: handler }
     }
 
     /// Pauses, resumes and stops it from elsewhere. Paused, it closes its sessions.
@@ -93,9 +113,11 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     }
 
     /// Accepts sessions and handles each of their messages in a task of its own, until [`ProcessorControl::stop`] is
-    /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run).
+    /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run); a session's lock is renewed while
+    /// those for its opening and closing run as well.
     ///
-    /// Cancel safety: dropped, it cancels the handlers that run; their messages come again when their sessions do.
+    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again when
+    /// their sessions do.
     ///
     /// Bound: none; it ends when it is stopped, or with the client.
     ///
@@ -103,42 +125,24 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
-    pub async fn run<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
     where
-        R: RunTask<HandlerFuture<Fut>, Storage: LockRenewal + Sessions>,
-        H: Fn(ProcessorMessage<R>) -> Fut,
-        Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
-    {
-        let runtime = self.client.shared.runtime().clone();
-        let handlers = SessionHandlers { opened: nothing::<R>, message: handler, closing: nothing::<R> };
-        self.pump(handlers, AsTasks(runtime), InPlace).await
-    }
-
-    /// As [`SessionProcessor::run`], with the handlers in this future: see
-    /// [`Processor::run_inline`](super::Processor::run_inline).
-    ///
-    /// Cancel safety: dropped, it cancels the handlers that run; their messages come again when their sessions do.
-    ///
-    /// Bound: none; it ends when it is stopped, or with the client.
-    ///
-    /// Guarantee: at least once with locks, at most once with receive-and-delete.
-    ///
-    /// # Errors
-    /// As [`SessionProcessor::run`].
-    pub async fn run_inline<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
-    where
+        R: RunTask<HandlerFuture<Fut>> + RunTask<HandlerFuture<FutO>> + RunTask<HandlerFuture<FutC>>,
         R::Storage: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
         F: Fn(ProcessorError<StorageOf<R>>),
+        O: Fn(SessionReceiver<R>) -> FutO,
+        C: Fn(SessionReceiver<R>) -> FutC,
+        FutO: Future<Output = Result<(), HandlerError>>,
+        FutC: Future<Output = Result<(), HandlerError>>,
     {
-        let handlers = SessionHandlers { opened: nothing::<R>, message: handler, closing: nothing::<R> };
-        self.pump(handlers, InPlace, InPlace).await
+        let tasks = AsTasks(self.client.shared.runtime().clone());
+        self.pump(handler, tasks).await
     }
 
-    /// As [`SessionProcessor::run`], with handlers for sessions that are opened and closed. A session's lock is renewed
-    /// while these run as well.
+    /// As [`SessionProcessor::run`], with the handlers in this future: see
+    /// [`Processor::run_inline`](super::Processor::run_inline).
     ///
     /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again when
     /// their sessions do.
@@ -149,82 +153,43 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     ///
     /// # Errors
     /// As [`SessionProcessor::run`].
-    pub async fn run_with<O, H, C, FutO, Fut, FutC>(
-        self,
-        handlers: SessionHandlers<O, H, C>,
-    ) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run_inline<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
     where
-        R: RunTask<HandlerFuture<FutO>> + RunTask<HandlerFuture<Fut>> + RunTask<HandlerFuture<FutC>>,
         R::Storage: LockRenewal + Sessions,
-        O: Fn(SessionReceiver<R>) -> FutO,
         H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+        O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
-        Fut: Future<Output = Result<(), HandlerError>>,
         FutC: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
     {
-        let runtime = self.client.shared.runtime().clone();
-        self.pump(handlers, AsTasks(runtime.clone()), AsTasks(runtime)).await
+        self.pump(handler, InPlace).await
     }
 
-    /// As [`SessionProcessor::run_with`], with the handlers in this future.
-    ///
-    /// Cancel safety: as [`SessionProcessor::run_with`].
-    ///
-    /// Bound: none; it ends when it is stopped, or with the client.
-    ///
-    /// Guarantee: at least once with locks, at most once with receive-and-delete.
-    ///
-    /// # Errors
-    /// As [`SessionProcessor::run`].
-    pub async fn run_inline_with<O, H, C, FutO, Fut, FutC>(
-        self,
-        handlers: SessionHandlers<O, H, C>,
-    ) -> Result<(), Error<StorageOf<R>>>
+    async fn pump<H, Fut, FutO, FutC, L>(self, handler: H, launch: L) -> Result<(), Error<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: Fn(SessionReceiver<R>) -> FutO,
         H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+        O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
-        Fut: Future<Output = Result<(), HandlerError>>,
         FutC: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        L: Launch<HandlerFuture<Fut>> + Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
     {
-        self.pump(handlers, InPlace, InPlace).await
-    }
-
-    async fn pump<O, H, C, FutO, Fut, FutC, L, A>(
-        self,
-        handlers: SessionHandlers<O, H, C>,
-        launch: L,
-        around: A,
-    ) -> Result<(), Error<StorageOf<R>>>
-    where
-        R::Storage: LockRenewal + Sessions,
-        O: Fn(SessionReceiver<R>) -> FutO,
-        H: Fn(ProcessorMessage<R>) -> Fut,
-        C: Fn(SessionReceiver<R>) -> FutC,
-        FutO: Future<Output = Result<(), HandlerError>>,
-        Fut: Future<Output = Result<(), HandlerError>>,
-        FutC: Future<Output = Result<(), HandlerError>>,
-        L: Launch<HandlerFuture<Fut>>,
-        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
-    {
-        let SessionHandlers { opened, message, closing } = handlers;
         let pump = Pump {
             receiver: &self.receiver,
             control: &self.control,
             options: &self.options.processor,
-            handler: &message,
+            handler: &handler,
             launch: &launch,
             on_error: &self.on_error,
         };
         let mut places = FuturesUnordered::new();
         let count = self.options.max_concurrent_sessions.max(1);
-        places.extend((0..count).map(|_| self.hold_sessions(&pump, &around, &opened, &closing)));
+        places.extend((0..count).map(|_| self.hold_sessions(&pump)));
         let mut result = Ok(());
         poll_fn(|cx| {
             loop {
@@ -245,24 +210,17 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     }
 
     /// One session after the other.
-    async fn hold_sessions<O, H, C, FutO, Fut, FutC, L, A>(
-        &self,
-        pump: &Pump<'_, R, H, L, F>,
-        around: &A,
-        opened: &O,
-        closing: &C,
-    ) -> Result<(), Error<StorageOf<R>>>
+    async fn hold_sessions<H, Fut, FutO, FutC, L>(&self, pump: &Pump<'_, R, H, L, F>) -> Result<(), Error<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: Fn(SessionReceiver<R>) -> FutO,
         H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+        O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
-        Fut: Future<Output = Result<(), HandlerError>>,
         FutC: Future<Output = Result<(), HandlerError>>,
-        L: Launch<HandlerFuture<Fut>>,
-        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        L: Launch<HandlerFuture<Fut>> + Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
     {
         // Counts what went wrong since a session was opened last.
         let mut attempt = 0;
@@ -292,7 +250,7 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
                 }
                 Ok(Ok(Some(session))) => {
                     let accepted = self.now();
-                    let end = self.hold(pump, &session, around, opened, closing).await;
+                    let end = self.hold(pump, &session).await;
                     session.close().await;
                     let reason = match end {
                         Some(PumpEnd::Told | PumpEnd::Idle | PumpEnd::Held { moved: true }) => {
@@ -327,25 +285,21 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
     }
 
     /// Handles the messages of one session; `None` when its opening has failed.
-    async fn hold<O, H, C, FutO, Fut, FutC, L, A>(
+    async fn hold<H, Fut, FutO, FutC, L>(
         &self,
         pump: &Pump<'_, R, H, L, F>,
         session: &SessionReceiver<R>,
-        around: &A,
-        opened: &O,
-        closing: &C,
     ) -> Option<PumpEnd<StorageOf<R>>>
     where
         R::Storage: LockRenewal + Sessions,
-        O: Fn(SessionReceiver<R>) -> FutO,
         H: Fn(ProcessorMessage<R>) -> Fut,
+        Fut: Future<Output = Result<(), HandlerError>>,
+        F: Fn(ProcessorError<StorageOf<R>>),
+        O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
-        Fut: Future<Output = Result<(), HandlerError>>,
         FutC: Future<Output = Result<(), HandlerError>>,
-        L: Launch<HandlerFuture<Fut>>,
-        A: Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        L: Launch<HandlerFuture<Fut>> + Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
     {
         let receiver = Receiver::clone(session);
         let source = Arc::new(Source { receiver, session: Some(session.clone()), control: self.control.clone() });
@@ -357,11 +311,11 @@ impl<R: Runtime, F> SessionProcessor<R, F> {
                 Err(failure) => return Some(PumpEnd::Over { failure, moved: false }),
             }
         }
-        if !pump.call(around, session, || opened(session.clone())).await {
+        if !pump.call(pump.launch, session, || (self.opened)(session.clone())).await {
             return None;
         }
         let end = pump.run(&source, renewal.as_mut(), Some(self.options.session_idle_timeout)).await;
-        pump.call(around, session, || closing(session.clone())).await;
+        pump.call(pump.launch, session, || (self.closing)(session.clone())).await;
         Some(end)
     }
 }

@@ -226,7 +226,7 @@ impl<R: Runtime> Transaction<R> {
         at: Timestamp,
     ) -> Result<i64, Error<StorageOf<R>>> {
         let endpoint = &sender.endpoint;
-        let (id, utc) = (endpoint.new_id(), sender.clock().utc);
+        let (id, utc) = (endpoint.new_id(), sender.now());
         let message =
             super::sender::scheduled(message.as_message(), &id, at, utc).map_err(|failure| endpoint.error(failure))?;
         let request = Schedule { messages: core::slice::from_ref(&message) };

@@ -29,7 +29,7 @@ impl<S: Storage> ClientMachine<S> {
     #[inline(never)]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.settings.parsed()?;
-        Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.use_tls() })
+        Ok(Target { host: parsed.host, port: parsed.amqp_port(), tls: parsed.uses_tls() })
     }
 
     /// A transport is there.

@@ -78,10 +78,10 @@ use settlement::Settlement;
 use timers::{Timer, Timers, client};
 use tokens::Tokens;
 
-pub use crate::servicebus::disposition::{Disposition, Properties};
-pub use crate::servicebus::entity::Entity;
-pub use crate::servicebus::failure::{Cause, Failure, Offer};
-pub use crate::servicebus::session_choice::SessionChoice;
+pub(crate) use crate::servicebus::disposition::{Disposition, Properties};
+pub(crate) use crate::servicebus::entity::Entity;
+pub(crate) use crate::servicebus::failure::{Cause, Failure, Offer};
+pub(crate) use crate::servicebus::session_choice::SessionChoice;
 pub(crate) use attach::Kind;
 pub use attachment::ReceiveMode;
 pub(crate) use backoff::HEALTHY;

@@ -46,7 +46,7 @@ impl fmt::Display for BatchError {
 impl core::error::Error for BatchError {}
 
 /// More messages than this are refused by the service (docs/evidence/pinned-behaviour.md SND21).
-pub const MAX_BATCH_COUNT: usize = 4_500;
+pub(crate) const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
 pub struct MessageBatch<S: Storage> {

@@ -147,7 +147,7 @@ impl<'a> ConnectionString<'a> {
     }
 
     /// Whether the connection is to be encrypted: always, but for an emulator.
-    pub fn use_tls(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         !self.use_development_emulator
     }
 
@@ -220,13 +220,13 @@ mod tests {
         let parsed = ConnectionString::parse(text).unwrap();
         assert_eq!(parsed.host, "ns.servicebus.windows.net");
         assert_eq!(parsed.credential, ConnectionCredential::SharedAccessKey { name: "Root", key: "a=b==" });
-        assert_eq!((parsed.entity_path, parsed.amqp_port(), parsed.use_tls()), (Some("q"), 5_671, true));
+        assert_eq!((parsed.entity_path, parsed.amqp_port(), parsed.uses_tls()), (Some("q"), 5_671, true));
         assert!(!format!("{parsed:?}").contains("a=b"));
 
         let text =
             " endpoint = sb://localhost:5673 ;sharedaccesskeyname=R; SHAREDACCESSKEY=k;UseDevelopmentEmulator=True; ";
         let parsed = ConnectionString::parse(text).unwrap();
-        assert_eq!((parsed.host, parsed.amqp_port(), parsed.use_tls()), ("localhost", 5_673, false));
+        assert_eq!((parsed.host, parsed.amqp_port(), parsed.uses_tls()), ("localhost", 5_673, false));
 
         let parsed = ConnectionString::parse("Endpoint=sb://[::1]:7;SharedAccessSignature=SharedAccessSignature sr=x");
         assert_eq!(parsed.unwrap().host, "::1");

@@ -12,6 +12,7 @@ pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 
 /// What becomes of a locked message (docs/evidence/wire-protocol.md §4.3).
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Disposition<'a> {
     /// It is done and goes.
     Complete,
@@ -26,18 +27,55 @@ pub enum Disposition<'a> {
         properties: Properties<'a>,
     },
     /// It moves to the dead-letter queue.
-    DeadLetter {
-        /// Why.
-        reason: Option<&'a str>,
-        /// Details.
-        description: Option<&'a str>,
-        /// Application properties to change.
-        properties: Properties<'a>,
-    },
+    DeadLetter(DeadLetterOptions<'a>),
+}
+
+/// Why a message is dead-lettered.
+///
+/// ```
+/// use servicebus_core::servicebus::DeadLetterOptions;
+///
+/// let refused = DeadLetterOptions::new().with_reason("not an order").with_description("line 3: no amount");
+/// assert_eq!(refused.reason, Some("not an order"));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DeadLetterOptions<'a> {
+    /// Kept as the application property `DeadLetterReason`.
+    pub reason: Option<&'a str>,
+    /// Kept as the application property `DeadLetterErrorDescription`.
+    pub description: Option<&'a str>,
+    /// Application properties to change.
+    pub properties: Properties<'a>,
+}
+
+impl<'a> DeadLetterOptions<'a> {
+    /// No reason, no description, no properties to change.
+    pub const fn new() -> Self {
+        Self { reason: None, description: None, properties: &[] }
+    }
+
+    /// Sets the reason, up to 4 096 characters.
+    #[must_use]
+    pub const fn with_reason(self, reason: &'a str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// Sets the description, up to 4 096 characters.
+    #[must_use]
+    pub const fn with_description(self, description: &'a str) -> Self {
+        Self { description: Some(description), ..self }
+    }
+
+    /// Sets the application properties to change.
+    #[must_use]
+    pub const fn with_properties(self, properties: Properties<'a>) -> Self {
+        Self { properties, ..self }
+    }
 }
 
 /// The longest reason and description of a dead letter, in characters (docs/evidence/field-reports.md C6).
-pub const MAX_DEAD_LETTER_TEXT: usize = 4_096;
+pub(crate) const MAX_DEAD_LETTER_TEXT: usize = 4_096;
 
 impl Disposition<'_> {
     /// Checks what the service would refuse.
@@ -45,7 +83,7 @@ impl Disposition<'_> {
     /// # Errors
     /// The text that is too long.
     pub(crate) fn validate(&self) -> Result<(), Argument> {
-        let Self::DeadLetter { reason, description, .. } = self else { return Ok(()) };
+        let Self::DeadLetter(DeadLetterOptions { reason, description, .. }) = self else { return Ok(()) };
         let texts = [(reason, Argument::DeadLetterReason), (description, Argument::DeadLetterDescription)];
         for (text, argument) in texts {
             if text.is_some_and(|text| is_longer(text, MAX_DEAD_LETTER_TEXT)) {
@@ -64,7 +102,7 @@ impl Entries<'_> {
         match self.0 {
             Disposition::Complete => 0,
             Disposition::Abandon { properties } | Disposition::Defer { properties } => properties.len(),
-            Disposition::DeadLetter { reason, description, properties } => {
+            Disposition::DeadLetter(DeadLetterOptions { reason, description, properties }) => {
                 usize::from(reason.is_some()) + usize::from(description.is_some()) + properties.len()
             }
         }
@@ -80,7 +118,7 @@ impl Encode for Entries<'_> {
         let properties = match self.0 {
             Disposition::Complete => &[][..],
             Disposition::Abandon { properties } | Disposition::Defer { properties } => properties,
-            Disposition::DeadLetter { reason, description, properties } => {
+            Disposition::DeadLetter(DeadLetterOptions { reason, description, properties }) => {
                 for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
                     if let Some(text) = text {
                         put(key, &Value::String(text));
@@ -102,7 +140,7 @@ impl<'a> Disposition<'a> {
             Self::Complete => "complete",
             Self::Abandon { .. } => "abandon",
             Self::Defer { .. } => "defer",
-            Self::DeadLetter { .. } => "dead-letter",
+            Self::DeadLetter(_) => "dead-letter",
         }
     }
 
@@ -111,7 +149,7 @@ impl<'a> Disposition<'a> {
         match self {
             Self::Complete => OutcomeKind::Accepted,
             Self::Abandon { .. } | Self::Defer { .. } => OutcomeKind::Modified,
-            Self::DeadLetter { .. } => OutcomeKind::Rejected,
+            Self::DeadLetter(_) => OutcomeKind::Rejected,
         }
     }
 
@@ -128,7 +166,7 @@ impl<'a> Disposition<'a> {
             Self::Complete => messaging::Outcome::Accepted,
             Self::Abandon { .. } => modified(false),
             Self::Defer { .. } => modified(true),
-            Self::DeadLetter { .. } => messaging::Outcome::Rejected(Rejected {
+            Self::DeadLetter(_) => messaging::Outcome::Rejected(Rejected {
                 error: Some(ErrorCondition {
                     condition: Symbol::new("com.microsoft:dead-letter"),
                     description: None,

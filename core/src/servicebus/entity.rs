@@ -6,6 +6,7 @@ use core::fmt;
 
 /// A queue, a topic or a subscription, by name.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Entity<S: Storage> {
     /// The queue or topic.
     pub name: S::Literal,

@@ -1,6 +1,6 @@
 //! The operations of `<entity>/$management`: what is asked and what comes back (docs/evidence/wire-protocol.md §5).
 
-use super::disposition::Disposition;
+use super::disposition::{DeadLetterOptions, Disposition};
 use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
 use super::message::MessageRef;
@@ -116,11 +116,11 @@ requests! {
             Disposition::Complete => ("completed", &[][..]),
             Disposition::Abandon { properties } => ("abandoned", properties),
             Disposition::Defer { properties } => ("defered", properties),
-            Disposition::DeadLetter { properties, .. } => ("suspended", properties),
+            Disposition::DeadLetter(DeadLetterOptions { properties, .. }) => ("suspended", properties),
         };
         map.put("disposition-status", status);
         put_tokens(map.key("lock-tokens"), request.lock_tokens);
-        if let Disposition::DeadLetter { reason, description, .. } = request.disposition {
+        if let Disposition::DeadLetter(DeadLetterOptions { reason, description, .. }) = request.disposition {
             map.put_if("deadletter-reason", reason);
             map.put_if("deadletter-description", description);
         }

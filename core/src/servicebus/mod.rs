@@ -1,43 +1,43 @@
 //! What Azure adds to AMQP: names and addresses, credentials and tokens, messages, reasons. No state.
 
-pub mod address;
+pub(crate) mod address;
 #[cfg(feature = "administration")]
 pub mod administration;
-pub mod argument;
-pub mod as_message;
-pub mod batch;
-pub mod body;
-pub mod body_error;
-pub mod connection_string;
-pub mod disposition;
+pub(crate) mod argument;
+pub(crate) mod as_message;
+pub(crate) mod batch;
+pub(crate) mod body;
+pub(crate) mod body_error;
+pub(crate) mod connection_string;
+pub(crate) mod disposition;
 #[cfg(feature = "alloc")]
 mod encoded_entries;
-pub mod entity;
-pub mod entries;
-pub mod failure;
+pub(crate) mod entity;
+pub(crate) mod entries;
+pub(crate) mod failure;
 pub mod key;
-pub mod lock_token;
+pub(crate) mod lock_token;
 pub mod management;
 pub mod message;
 #[cfg(feature = "alloc")]
-pub mod owned_message;
-pub mod reason;
+pub(crate) mod owned_message;
+pub(crate) mod reason;
 pub mod received;
-pub mod retry;
-pub mod rule;
+pub(crate) mod retry;
+pub(crate) mod rule;
 pub mod sas;
-pub mod session_choice;
+pub(crate) mod session_choice;
 pub(crate) mod session_filter;
-pub mod token;
+pub(crate) mod token;
 
 pub use address::{Address, SubQueue};
 pub use argument::Argument;
 pub use as_message::AsMessage;
-pub use batch::{BatchError, MessageBatch};
+pub use batch::{BATCH_FORMAT, BatchError, MessageBatch};
 pub use body::Body;
 pub use body_error::BodyError;
 pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionStringError};
-pub use disposition::{Disposition, Properties};
+pub use disposition::{DeadLetterOptions, Disposition, Properties};
 pub use entity::Entity;
 pub use entries::Entries;
 pub use failure::{Cause, Failure, Offer};
@@ -48,7 +48,7 @@ pub use owned_message::{Message, MessageBody, MessageIdBuf};
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
-pub use rule::{CorrelationFilter, RuleFilterRef, RuleRef};
+pub use rule::{CorrelationFilter, FilterProperties, RuleFilterRef, RuleRef};
 pub use session_choice::SessionChoice;
 pub use token::Token;
 

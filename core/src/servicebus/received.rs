@@ -227,48 +227,48 @@ impl<S: Storage> ReceivedMessage<S> {
         self.view().footer().ok()?.get(key)
     }
 
-    fn properties(&self) -> Option<View<'_, Properties<'_>>> {
+    fn section(&self) -> Option<View<'_, Properties<'_>>> {
         self.view().properties_view()
     }
 
     /// The message id, in whichever of AMQP's types the sender gave it.
     pub fn message_id(&self) -> Option<MessageId<'_>> {
-        self.properties()?.message_id()
+        self.section()?.message_id()
     }
 
     /// The correlation id, in whichever of AMQP's types the sender gave it.
     pub fn correlation_id(&self) -> Option<MessageId<'_>> {
-        self.properties()?.correlation_id()
+        self.section()?.correlation_id()
     }
 
     /// The session id.
     pub fn session_id(&self) -> Option<&str> {
-        self.properties()?.group_id()
+        self.section()?.group_id()
     }
 
     /// The session that replies belong to.
     pub fn reply_to_session_id(&self) -> Option<&str> {
-        self.properties()?.reply_to_group_id()
+        self.section()?.reply_to_group_id()
     }
 
     /// What the message is about.
     pub fn subject(&self) -> Option<&str> {
-        self.properties()?.subject()
+        self.section()?.subject()
     }
 
     /// Where the message is meant to go.
     pub fn to(&self) -> Option<&str> {
-        self.properties()?.to()
+        self.section()?.to()
     }
 
     /// Where to send replies.
     pub fn reply_to(&self) -> Option<&str> {
-        self.properties()?.reply_to()
+        self.section()?.reply_to()
     }
 
     /// MIME type of the body.
     pub fn content_type(&self) -> Option<&str> {
-        self.properties()?.content_type().map(Symbol::as_str)
+        self.section()?.content_type().map(Symbol::as_str)
     }
 
     /// Earlier deliveries that failed: 0 at the first delivery.
@@ -291,27 +291,27 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// MIME encoding of the body.
     pub fn content_encoding(&self) -> Option<&str> {
-        self.properties()?.content_encoding().map(Symbol::as_str)
+        self.section()?.content_encoding().map(Symbol::as_str)
     }
 
     /// Who made the message.
     pub fn user_id(&self) -> Option<&[u8]> {
-        self.properties()?.user_id()
+        self.section()?.user_id()
     }
 
     /// Position in a group.
     pub fn group_sequence(&self) -> Option<u32> {
-        self.properties()?.group_sequence()
+        self.section()?.group_sequence()
     }
 
     /// When the message was made, as the sender says, or as the service does for a message with a time to live.
     pub fn creation_time(&self) -> Option<Timestamp> {
-        self.properties()?.creation_time()
+        self.section()?.creation_time()
     }
 
     /// The expiry time that the message carries.
     pub fn absolute_expiry_time(&self) -> Option<Timestamp> {
-        self.properties()?.absolute_expiry_time()
+        self.section()?.absolute_expiry_time()
     }
 
     /// AMQP's priority.
@@ -381,12 +381,12 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// Why the message was dead-lettered.
     pub fn dead_letter_reason(&self) -> Option<&str> {
-        self.application_property(DEAD_LETTER_REASON)?.as_str()
+        self.property(DEAD_LETTER_REASON)?.as_str()
     }
 
     /// Details of why the message was dead-lettered.
     pub fn dead_letter_description(&self) -> Option<&str> {
-        self.application_property(DEAD_LETTER_ERROR_DESCRIPTION)?.as_str()
+        self.property(DEAD_LETTER_ERROR_DESCRIPTION)?.as_str()
     }
 
     /// What has become of the message.
@@ -400,7 +400,7 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// The W3C trace context of the sender: `traceparent`, or what older senders call `Diagnostic-Id`.
     pub fn traceparent(&self) -> Option<&str> {
-        let property = |key| match self.application_property(key)? {
+        let property = |key| match self.property(key)? {
             Value::String(text) => Some(text),
             _ => None,
         };
@@ -409,16 +409,16 @@ impl<S: Storage> ReceivedMessage<S> {
 
     /// The vendors' part of the sender's W3C trace context.
     pub fn tracestate(&self) -> Option<&str> {
-        self.application_property(TRACESTATE)?.as_str()
+        self.property(TRACESTATE)?.as_str()
     }
 
     /// One of the application's own properties.
-    pub fn application_property(&self, key: &str) -> Option<Value<'_>> {
+    pub fn property(&self, key: &str) -> Option<Value<'_>> {
         self.view().application_properties().ok()?.get(key)
     }
 
     /// The application's own properties, in order.
-    pub fn application_properties(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+    pub fn properties(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         let properties = self.view().application_properties().unwrap_or(crate::wire::Map::EMPTY);
         properties.iter().map_while(Result::ok).filter_map(|(key, value)| Some((key.as_str()?, value)))
     }

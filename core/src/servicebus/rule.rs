@@ -13,7 +13,16 @@ mod code {
 }
 
 /// Which messages a rule takes by comparing their properties; `None` fields are not compared.
+///
+/// ```
+/// use servicebus_core::servicebus::{CorrelationFilter, RuleFilterRef, RuleRef};
+///
+/// let tea = CorrelationFilter::new().with_subject("tea").with_properties(&[("hot", true.into())]);
+/// let rule = RuleRef::new("tea", RuleFilterRef::Correlation(tea)).with_action("SET seen = TRUE");
+/// # let _ = rule;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct CorrelationFilter<'a> {
     /// The correlation id.
     pub correlation_id: Option<&'a str>,
@@ -32,25 +41,106 @@ pub struct CorrelationFilter<'a> {
     /// The MIME type.
     pub content_type: Option<&'a str>,
     /// Application properties.
-    pub properties: Properties<'a>,
+    pub properties: FilterProperties<'a>,
+}
+
+impl<'a> CorrelationFilter<'a> {
+    /// Takes every message until it compares something.
+    pub const fn new() -> Self {
+        Self {
+            correlation_id: None,
+            message_id: None,
+            to: None,
+            reply_to: None,
+            subject: None,
+            session_id: None,
+            reply_to_session_id: None,
+            content_type: None,
+            properties: FilterProperties::Listed(&[]),
+        }
+    }
+
+    /// Compares the correlation id.
+    #[must_use]
+    pub const fn with_correlation_id(mut self, correlation_id: &'a str) -> Self {
+        self.correlation_id = Some(correlation_id);
+        self
+    }
+
+    /// Compares the message id.
+    #[must_use]
+    pub const fn with_message_id(mut self, message_id: &'a str) -> Self {
+        self.message_id = Some(message_id);
+        self
+    }
+
+    /// Compares where the message is meant to go.
+    #[must_use]
+    pub const fn with_to(mut self, to: &'a str) -> Self {
+        self.to = Some(to);
+        self
+    }
+
+    /// Compares where replies go.
+    #[must_use]
+    pub const fn with_reply_to(mut self, reply_to: &'a str) -> Self {
+        self.reply_to = Some(reply_to);
+        self
+    }
+
+    /// Compares the subject.
+    #[must_use]
+    pub const fn with_subject(mut self, subject: &'a str) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// Compares the session.
+    #[must_use]
+    pub const fn with_session_id(mut self, session_id: &'a str) -> Self {
+        self.session_id = Some(session_id);
+        self
+    }
+
+    /// Compares the session of replies.
+    #[must_use]
+    pub const fn with_reply_to_session_id(mut self, reply_to_session_id: &'a str) -> Self {
+        self.reply_to_session_id = Some(reply_to_session_id);
+        self
+    }
+
+    /// Compares the MIME type.
+    #[must_use]
+    pub const fn with_content_type(mut self, content_type: &'a str) -> Self {
+        self.content_type = Some(content_type);
+        self
+    }
+
+    /// Compares application properties.
+    #[must_use]
+    pub const fn with_properties(mut self, properties: &'a [(&'a str, Value<'a>)]) -> Self {
+        self.properties = FilterProperties::Listed(properties);
+        self
+    }
 }
 
 /// Application properties of a filter: written from a slice, read as they came.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Properties<'a> {
+#[non_exhaustive]
+pub enum FilterProperties<'a> {
     /// Written by the application.
     Listed(&'a [(&'a str, Value<'a>)]),
     /// Read from the wire.
     Encoded(Map<'a>),
 }
 
-impl Default for Properties<'_> {
+impl Default for FilterProperties<'_> {
     fn default() -> Self {
         Self::Listed(&[])
     }
 }
 
-impl<'a> Properties<'a> {
+impl<'a> FilterProperties<'a> {
     /// The properties in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let (listed, map) = match *self {
@@ -83,6 +173,7 @@ pub enum RuleFilterRef<'a> {
 
 /// A rule of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RuleRef<'a> {
     /// Its name, at most 50 characters.
     pub name: &'a str,
@@ -153,8 +244,8 @@ impl<'a> RuleFilterRef<'a> {
                     reply_to_session_id: text(),
                     content_type: text(),
                     properties: match fields.next() {
-                        Some(Value::Map(map)) => Properties::Encoded(map),
-                        _ => Properties::default(),
+                        Some(Value::Map(map)) => FilterProperties::Encoded(map),
+                        _ => FilterProperties::default(),
                     },
                 })
             }

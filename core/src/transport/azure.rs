@@ -13,7 +13,14 @@ const SCOPE: &str = "https://servicebus.azure.net/.default";
 
 /// A credential of the Azure SDK as the client takes it.
 #[derive(Clone)]
-pub struct AzureCredential(pub Arc<dyn TokenCredential>);
+pub struct AzureCredential(Arc<dyn TokenCredential>);
+
+impl AzureCredential {
+    /// What the constructors of `azure_identity` return, such as `DeveloperToolsCredential::new(None)?`.
+    pub fn new(credential: Arc<dyn TokenCredential>) -> Self {
+        Self(credential)
+    }
+}
 
 impl fmt::Debug for AzureCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

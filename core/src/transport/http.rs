@@ -41,7 +41,7 @@ struct Idle<T> {
 
 impl<T> Idle<T> {
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
-        self.port == endpoint.port() && self.tls == endpoint.use_tls() && self.host == endpoint.host()
+        self.port == endpoint.port() && self.tls == endpoint.uses_tls() && self.host == endpoint.host()
     }
 }
 
@@ -126,7 +126,7 @@ impl<N: Network> Http<N> {
     }
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Secured<N::Stream>, HttpError> {
-        let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.use_tls() };
+        let target = Target { host: endpoint.host(), port: endpoint.port(), tls: endpoint.uses_tls() };
         self.dialer.open(target).await.map_err(HttpError::Dial)
     }
 
@@ -146,7 +146,7 @@ impl<N: Network> Http<N> {
 
     /// Keeps a connection for the next requests, instead of the one that has waited longest where there are enough.
     fn keep(&self, endpoint: &Endpoint, stream: Secured<N::Stream>) {
-        let new = Idle { host: endpoint.host().into(), port: endpoint.port(), tls: endpoint.use_tls(), stream };
+        let new = Idle { host: endpoint.host().into(), port: endpoint.port(), tls: endpoint.uses_tls(), stream };
         let mut idle = self.idle();
         let oldest = if idle.len() < MAX_IDLE { None } else { Some(idle.remove(0)) };
         idle.push(new);

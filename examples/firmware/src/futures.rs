@@ -70,8 +70,7 @@ sizes! {
 #[cfg(feature = "full")]
 mod sessions {
     use super::{Board, Call, Client, Duration, size_of_future};
-    use servicebus_core::machine::Entity;
-    use servicebus_core::servicebus::LockToken;
+    use servicebus_core::servicebus::{Entity, LockToken};
     use servicebus_embassy::{LockRenewal, SessionReceiver};
 
     type Text = &'static str;

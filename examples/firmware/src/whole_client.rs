@@ -88,7 +88,7 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
     black_box(sender.send_batch(batch).await).ok()?;
     let receiver = client.receiver(black_box("commands")).ok()?;
     let message = receiver.receive(Duration::from_secs(1)).await.ok()??;
-    black_box((message.data(), message.subject(), message.application_property("unit")));
+    black_box((message.data(), message.subject(), message.property("unit")));
     black_box(receiver.complete(&message).await).ok()?;
     black_box(receiver.abandon(&message).await).ok()?;
     black_box(receiver.defer(&message).await).ok()?;
@@ -104,8 +104,8 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
 #[cfg(feature = "full")]
 mod rest {
     use super::{Board, Client, Duration, Timestamp, black_box};
-    use servicebus_core::machine::{Entity, ReceiveMode};
-    use servicebus_core::servicebus::ReceivedMessage;
+    use servicebus_core::machine::{ReceiveMode};
+    use servicebus_core::servicebus::{Entity, ReceivedMessage};
     use servicebus_embassy::{AutoLockRenewer, Receiver, ReceiverOptions, Sender};
 
     pub(super) async fn rest(

@@ -1,7 +1,7 @@
 //! Tokens from outside, as Entra ID gives them, instead of a key.
 //!
 //! With the feature `azure-identity` of `servicebus-tokio` and `servicebus-async-std` the credentials of the crate `azure_identity` are taken as
-//! they are: `Options::for_namespace("….servicebus.windows.net")?.connect_with_credential(AzureCredential(credential))`. Here the
+//! they are: `Options::for_namespace("….servicebus.windows.net")?.connect_with_credential(AzureCredential::new(credential))`. Here the
 //! token is made up, since the emulator has nobody to ask.
 
 use servicebus_examples::{Namespace, Result, queue_name};

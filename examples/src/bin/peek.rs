@@ -14,7 +14,7 @@ async fn main() -> Result<()> {
     for letter in ["alpha", "beta", "gamma", "delta"] {
         sender.send(letter).await?;
     }
-    sender.schedule("omega", sender.clock().utc + Duration::from_secs(3_600)).await?;
+    sender.schedule("omega", sender.now() + Duration::from_secs(3_600)).await?;
     let deferred = receiver.receive(Duration::from_secs(5)).await?.ok_or("nothing there")?;
     receiver.defer(&deferred).await?;
 

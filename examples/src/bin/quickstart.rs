@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
         }
         for message in &messages {
             let body = message.text().unwrap_or("?");
-            let celsius = message.application_property("celsius");
+            let celsius = message.property("celsius");
             let told = celsius.map(|value| format!(", celsius = {value:?}")).unwrap_or_default();
             print!("  {body:<14} delivered {} time(s) before{told}", message.delivery_count());
             match body {

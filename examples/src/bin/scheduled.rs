@@ -12,7 +12,7 @@ async fn main() -> Result<()> {
     let sender = client.sender(&*queue)?;
     let receiver = client.receiver(&*queue)?;
 
-    let now = sender.clock().utc;
+    let now = sender.now();
     let soon = sender.schedule("stand up", now + Duration::from_secs(1)).await?;
     let late = sender.schedule("go home", now + Duration::from_secs(3_600)).await?;
     println!("scheduled {soon} for {} and {late} for later", now + Duration::from_secs(1));

@@ -2,7 +2,7 @@
 
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::{Message, ProcessorMessage, SessionHandlers, SessionProcessorOptions, SessionReceiver, connect};
+use servicebus_tokio::{Message, ProcessorMessage, SessionProcessorOptions, SessionReceiver, connect};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -67,8 +67,8 @@ async fn main() -> Result<()> {
             Ok(())
         }
     };
-    let handlers = SessionHandlers { opened, message, closing };
-    let pump = tokio::spawn(processor.on_error(|error| println!("{error}")).run_with(handlers));
+    let processor = processor.on_session_opened(opened).on_session_closing(closing);
+    let pump = tokio::spawn(processor.on_error(|error| println!("{error}")).run(message));
 
     closed.acquire_many(2).await?.forget();
     control.stop();

@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     dear.add(&RuleRef::new("dear", RuleFilterRef::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
     let tea = client.rule_manager(Entity::subscription("prices", "tea"));
     tea.remove("$Default").await?;
-    let about_tea = CorrelationFilter { subject: Some("tea"), ..CorrelationFilter::default() };
+    let about_tea = CorrelationFilter::new().with_subject("tea");
     tea.add(&RuleRef::new("tea", RuleFilterRef::Correlation(about_tea))).await?;
 
     let sender = client.sender("prices")?;
@@ -31,8 +31,8 @@ async fn main() -> Result<()> {
         print!("{subscription}:");
         let receiver = client.receiver(Entity::subscription("prices", subscription))?;
         for message in receiver.receive_messages(10, Duration::from_secs(1)).await? {
-            let euros = message.application_property("euros").and_then(|value| value.as_i64()).unwrap_or(0);
-            let dear = message.application_property("dear").is_some();
+            let euros = message.property("euros").and_then(|value| value.as_i64()).unwrap_or(0);
+            let dear = message.property("dear").is_some();
             print!(" {} {euros} €{}", message.subject().unwrap_or("?"), if dear { " (dear)" } else { "" });
             receiver.complete(&message).await?;
         }

@@ -189,7 +189,7 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
         // A spool that is empty makes no connection.
         while !self.is_empty().await? {
             let mut batch = sender.create_batch().await.map_err(SpoolSendError::Send)?;
-            let taken = self.fill_with(&mut batch, sender.clock().utc, &dress).await?;
+            let taken = self.fill_with(&mut batch, sender.now(), &dress).await?;
             if taken.is_empty() {
                 return Err(SpoolSendError::Spool(SpoolError::Unsendable));
             }

@@ -5,8 +5,7 @@ use crate::adapter::Adapter;
 use crate::bench::{Bench, ClientOf, Counts, QUEUE, SESSIONS, SOON, active, failed_for, interrupted};
 use futures_util::StreamExt as _;
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{MessageRef, Reason};
+use servicebus_core::servicebus::{Entity, MessageRef, Reason};
 use servicebus_core::time::Duration;
 use servicebus_tests::told::Told;
 
@@ -281,7 +280,7 @@ pub(crate) fn of_requests<A: Adapter>() {
         each_poll(async |polls, hold| {
             let client = bench.client();
             let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-            let at = sender.clock().utc + Duration::from_secs(3_600);
+            let at = sender.now() + Duration::from_secs(3_600);
             let message = MessageRef::new("later");
             let scheduled = interrupted(bench, polls, hold, sender.schedule(&message, at)).await;
             let ended = scheduled.is_some();

@@ -5,12 +5,12 @@ use crate::bench::{Bench, Counts, MOMENT, QUEUE, SESSIONS, SOON, SUBSCRIPTION, T
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use servicebus_core::client::{
-    DeadLetterOptions, ErrorKind, ProcessorMessage, ReceiverOptions, SessionHandlers, SessionProcessorOptions,
-    SessionReceiver,
+    DeadLetterOptions, ErrorKind, ProcessorMessage, ReceiverOptions, SessionProcessorOptions, SessionReceiver,
 };
-use servicebus_core::machine::{Disposition, Entity, ReceiveMode};
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::{
-    Argument, Body, CorrelationFilter, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef, RuleRef,
+    Argument, Body, CorrelationFilter, Disposition, Entity, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef,
+    RuleRef,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -48,8 +48,8 @@ pub(crate) fn a_message_goes_round<A: Adapter>() {
         assert_eq!(received.partition_key(), Some("partition"));
         assert_eq!(received.content_type(), Some("text/plain"));
         assert_eq!(received.time_to_live(), Some(Duration::from_secs(600)));
-        assert_eq!(received.application_property("number"), Some(Value::Int(-7)));
-        assert_eq!(received.application_property("text"), Some(Value::String("ü")));
+        assert_eq!(received.property("number"), Some(Value::Int(-7)));
+        assert_eq!(received.property("text"), Some(Value::String("ü")));
         assert_eq!(received.delivery_count(), 0);
         assert!(received.lock_token().is_some() && received.locked_until().is_some());
         assert_eq!(bench.counts(QUEUE), Counts { active: 1, locks: 1, ..Counts::default() });
@@ -149,7 +149,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         assert_eq!(message.delivery_count(), 1);
         receiver.abandon_with(&message, &note).await.unwrap();
         let message = receiver.next().await.unwrap();
-        assert_eq!((message.delivery_count(), message.application_property("note")), (2, Some(note[0].1)));
+        assert_eq!((message.delivery_count(), message.property("note")), (2, Some(note[0].1)));
         receiver.complete(&message).await.unwrap();
 
         sender.send_all(&[MessageRef::new("deferred"), MessageRef::new("deferred too")]).await.unwrap();
@@ -164,7 +164,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
             deferred.iter().map(|message| message.text().ok()).collect::<Vec<_>>(),
             [Some("deferred"), Some("deferred too")]
         );
-        assert_eq!(deferred[1].application_property("note"), Some(note[0].1));
+        assert_eq!(deferred[1].property("note"), Some(note[0].1));
         for message in &deferred {
             receiver.complete(message).await.unwrap();
         }
@@ -182,7 +182,7 @@ pub(crate) fn messages_settle_in_every_way<A: Adapter>() {
         let message = dead.receive(SOON).await.unwrap().expect("a dead letter");
         assert_eq!(message.dead_letter_reason(), Some("reason"));
         assert_eq!(message.dead_letter_description(), Some("description"));
-        assert_eq!(message.application_property("note"), Some(note[0].1));
+        assert_eq!(message.property("note"), Some(note[0].1));
         dead.complete(&message).await.unwrap();
 
         bench.until_counts(QUEUE, active(0)).await;
@@ -278,7 +278,7 @@ pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
     Bench::<A>::run(async |bench| {
         let client = bench.client();
         let (sender, receiver) = (client.sender(QUEUE).unwrap(), client.receiver(QUEUE).unwrap());
-        let now = sender.clock().utc;
+        let now = sender.now();
         let number = sender.schedule(&MessageRef::new("later"), now + Duration::from_secs(3_600)).await.unwrap();
         let messages = [MessageRef::new("b"), MessageRef::new("c").with_message_id("own")];
         let numbers = sender.schedule_all(&messages, now + Duration::from_secs(3_600)).await.unwrap();
@@ -288,7 +288,7 @@ pub(crate) fn messages_are_scheduled_and_cancelled<A: Adapter>() {
         assert_eq!(bench.counts(QUEUE), active(0));
         let gone = sender.cancel_scheduled(&[number]).await;
         assert!(failed_for(&gone, Told::Service(Reason::MessageNotFound)), "{gone:?}");
-        sender.schedule(&MessageRef::new("soon"), sender.clock().utc + Duration::from_millis(40)).await.unwrap();
+        sender.schedule(&MessageRef::new("soon"), sender.now() + Duration::from_millis(40)).await.unwrap();
         let message = receiver.receive(SOON).await.unwrap().expect("its time has come");
         assert_eq!(message.text().ok(), Some("soon"));
         receiver.complete(&message).await.unwrap();
@@ -310,7 +310,7 @@ pub(crate) fn messages_are_peeked_and_deleted<A: Adapter>() {
         assert_eq!(peeked[0].text().ok(), Some("b"));
         assert!(receiver.peek(second + 100, 1).await.unwrap().is_empty());
         bench.until_counts(QUEUE, active(3)).await;
-        let later = sender.clock().utc + Duration::from_secs(60);
+        let later = sender.now() + Duration::from_secs(60);
         assert_eq!(receiver.delete_messages(2, later).await.unwrap(), 2);
         assert_eq!(receiver.purge(later).await.unwrap(), 1);
         bench.until_counts(QUEUE, active(0)).await;
@@ -329,24 +329,23 @@ pub(crate) fn sessions_are_opened_and_closed_by_a_processor<A: Adapter>() {
         let processor = client.session_processor(Entity::queue(SESSIONS), options);
         let control = processor.control();
         let calls = RefCell::new(Vec::new());
-        let handlers = SessionHandlers {
-            opened: handler(async |session: SessionReceiver<A::Runtime>| {
-                calls.borrow_mut().push(format!("{} opened", session.session_id()));
-                Ok::<_, &str>(())
-            }),
-            message: handler(async |message: ProcessorMessage<A::Runtime>| {
-                calls.borrow_mut().push(message.session_id().unwrap_or_default().to_owned());
-                Ok::<_, &str>(())
-            }),
-            closing: handler(async |session: SessionReceiver<A::Runtime>| {
-                calls.borrow_mut().push(format!("{} closing", session.session_id()));
-                if session.session_id() == "two" {
-                    control.stop();
-                }
-                Ok::<_, Infallible>(())
-            }),
-        };
-        processor.on_error(|error| panic!("{error}")).run_inline_with(handlers).await.unwrap();
+        let opened = handler(async |session: SessionReceiver<A::Runtime>| {
+            calls.borrow_mut().push(format!("{} opened", session.session_id()));
+            Ok::<_, &str>(())
+        });
+        let message = handler(async |message: ProcessorMessage<A::Runtime>| {
+            calls.borrow_mut().push(message.session_id().unwrap_or_default().to_owned());
+            Ok::<_, &str>(())
+        });
+        let closing = handler(async |session: SessionReceiver<A::Runtime>| {
+            calls.borrow_mut().push(format!("{} closing", session.session_id()));
+            if session.session_id() == "two" {
+                control.stop();
+            }
+            Ok::<_, Infallible>(())
+        });
+        let processor = processor.on_session_opened(opened).on_session_closing(closing);
+        processor.on_error(|error| panic!("{error}")).run_inline(message).await.unwrap();
         assert_eq!(*calls.borrow(), ["one opened", "one", "one closing", "two opened", "two", "two closing"]);
         bench.until_counts(SESSIONS, active(0)).await;
         client.close().await;
@@ -415,8 +414,7 @@ pub(crate) fn sessions<A: Adapter>() {
         assert_eq!(next.peek(0, 10).await.unwrap().len(), 1);
         let none = client.accept_next_session(entity(), MOMENT).await.unwrap();
         assert!(none.is_none());
-        let mut names = Vec::new();
-        client.list_sessions_each(entity(), None, |name| names.push(name.to_owned())).await.unwrap();
+        let mut names = client.list_sessions(entity(), None).await.unwrap();
         names.sort();
         assert_eq!(names, ["one", "two"]);
 
@@ -438,7 +436,7 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         let client = bench.client();
         let rules = client.rule_manager(Entity::subscription(TOPIC, SUBSCRIPTION));
         rules.remove("$Default").await.unwrap();
-        let red = CorrelationFilter { subject: Some("red"), ..CorrelationFilter::default() };
+        let red = CorrelationFilter::new().with_subject("red");
         rules.add(&RuleRef::new("red", RuleFilterRef::Correlation(red))).await.unwrap();
         let large = RuleRef::new("large", RuleFilterRef::Sql("size > 10")).with_action("SET seen = TRUE");
         rules.add(&large).await.unwrap();
@@ -458,7 +456,7 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         let first = receiver.receive(SOON).await.unwrap().expect("a message");
         let second = receiver.receive(SOON).await.unwrap().expect("a message");
         assert_eq!((first.text().ok(), second.text().ok()), (Some("red one"), Some("large one")));
-        assert_eq!(second.application_property("seen"), Some(Value::Boolean(true)));
+        assert_eq!(second.property("seen"), Some(Value::Boolean(true)));
         receiver.complete(&first).await.unwrap();
         receiver.complete(&second).await.unwrap();
         bench.until_counts(SUBSCRIPTION, active(0)).await;

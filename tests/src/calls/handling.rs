@@ -3,8 +3,8 @@
 use super::{Outcome, QUEUE, outcome};
 use crate::handler::handler;
 use servicebus_core::client::{Client, DeadLetterOptions, ProcessorMessage, ProcessorOptions, Transaction};
-use servicebus_core::machine::{Disposition, Entity};
 use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::{Disposition, Entity};
 use servicebus_core::storage::Heap;
 use std::cell::RefCell;
 use std::fmt;
@@ -20,8 +20,12 @@ pub enum Verb {
     Complete,
     /// [`ProcessorMessage::abandon`].
     Abandon,
+    /// [`ProcessorMessage::abandon_with`].
+    AbandonWith,
     /// [`ProcessorMessage::defer`].
     Defer,
+    /// [`ProcessorMessage::defer_with`].
+    DeferWith,
     /// Not at all: [`ProcessorMessage::stopping`].
     Wait,
     /// [`ProcessorMessage::dead_letter`].
@@ -70,8 +74,10 @@ impl<R: Runtime<Storage = Heap>> Handling<R> {
                 let verb = wait_for_verb(&shared).await;
                 let result = match verb {
                     Verb::Complete => message.complete().await,
-                    Verb::Abandon => message.abandon(&[]).await,
-                    Verb::Defer => message.defer(&[]).await,
+                    Verb::Abandon => message.abandon().await,
+                    Verb::AbandonWith => message.abandon_with(&[("tries", 1.into())]).await,
+                    Verb::Defer => message.defer().await,
+                    Verb::DeferWith => message.defer_with(&[("until", "monday".into())]).await,
                     Verb::Wait => {
                         message.stopping().await;
                         Ok(())

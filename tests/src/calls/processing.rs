@@ -1,11 +1,9 @@
 //! Calls of processors, and of the messages in their handlers.
 
 use super::{Bound, Call, QUEUE, SESSIONS, Scene, Verb, call};
-use servicebus_core::client::{
-    HandlerError, HandlerFuture, ProcessorError, ProcessorOptions, SessionHandlers, SessionProcessorOptions,
-};
-use servicebus_core::machine::Entity;
+use servicebus_core::client::{HandlerError, HandlerFuture, ProcessorError, ProcessorOptions, SessionProcessorOptions};
 use servicebus_core::runtime::{RunTask, Runtime};
+use servicebus_core::servicebus::Entity;
 use servicebus_core::storage::Heap;
 use std::future::{Ready, ready};
 
@@ -46,25 +44,23 @@ pub(super) fn calls<R: Spawns>() -> Vec<Call<R>> {
         }),
         call!("SessionProcessor::run", Nothing, Bound::UntilClosed, |scene| {
             let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            let processor = processor.on_session_opened(handle).on_session_closing(handle);
             processor.on_error(ignore).run(handle).await
         }),
         call!("SessionProcessor::run_inline", Nothing, Bound::UntilClosed, |scene| {
             let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
+            let processor = processor.on_session_opened(handle).on_session_closing(handle);
             processor.on_error(ignore).run_inline(handle).await
-        }),
-        call!("SessionProcessor::run_with", Nothing, Bound::UntilClosed, |scene| {
-            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
-            let handlers = SessionHandlers { opened: handle, message: handle, closing: handle };
-            processor.on_error(ignore).run_with(handlers).await
-        }),
-        call!("SessionProcessor::run_inline_with", Nothing, Bound::UntilClosed, |scene| {
-            let processor = scene.client.session_processor(Entity::queue(SESSIONS), two_sessions());
-            let handlers = SessionHandlers { opened: handle, message: handle, closing: handle };
-            processor.on_error(ignore).run_inline_with(handlers).await
         }),
         call!("ProcessorMessage::stopping", Handling, Bound::UntilClosed, |scene| settle(scene, Verb::Wait).await),
         call!("ProcessorMessage::complete", Handling, Bound::Policy, |scene| settle(scene, Verb::Complete).await),
         call!("ProcessorMessage::abandon", Handling, Bound::Policy, |scene| settle(scene, Verb::Abandon).await),
+        call!("ProcessorMessage::abandon_with", Handling, Bound::Policy, |scene| {
+            settle(scene, Verb::AbandonWith).await
+        }),
+        call!("ProcessorMessage::defer_with", Handling, Bound::Policy, |scene| {
+            settle(scene, Verb::DeferWith).await
+        }),
         call!("ProcessorMessage::defer", Handling, Bound::Policy, |scene| settle(scene, Verb::Defer).await),
         call!("ProcessorMessage::dead_letter", Handling, Bound::Policy, |scene| {
             settle(scene, Verb::DeadLetter).await

@@ -3,9 +3,8 @@
 use super::{Bound, Call, MISSING_SEQUENCE_NUMBER, Scene, WAIT, call};
 use futures_core::Stream;
 use servicebus_core::client::DeadLetterOptions;
-use servicebus_core::machine::Disposition;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{LockToken, RuleFilterRef, RuleRef};
+use servicebus_core::servicebus::{Disposition, LockToken, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
 use std::future::poll_fn;

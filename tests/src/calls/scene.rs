@@ -5,9 +5,8 @@ use servicebus_core::client::{
     AutoLockRenewer, Client, LockRenewal, Receiver, RuleManager, Sender, SessionReceiver, Transaction,
     TransactionController,
 };
-use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{MessageRef, ReceivedMessage};
+use servicebus_core::servicebus::{Entity, MessageRef, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use std::fmt::{self, Display};

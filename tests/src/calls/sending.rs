@@ -23,7 +23,7 @@ pub(super) fn batch() -> MessageBatch<Heap> {
 
 /// An hour from now.
 pub(super) fn later<R: Runtime>(sender: &Sender<R>) -> Timestamp {
-    sender.clock().utc + Duration::from_secs(3_600)
+    sender.now() + Duration::from_secs(3_600)
 }
 
 /// Sends more at once than sockets hold for a peer that does not read.

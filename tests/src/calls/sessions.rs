@@ -1,9 +1,8 @@
 //! Calls that accept sessions, and calls of their receivers.
 
 use super::{Bound, Call, SESSIONS, WAIT, call};
-use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::LockToken;
+use servicebus_core::servicebus::{Entity, LockToken};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Uuid;
@@ -36,6 +35,7 @@ pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
         call!("Client::take_over_session", Nothing, Bound::Policy, |scene| {
             scene.client.take_over_session(queue(), "fresh", UNKNOWN).await
         }),
+        call!("Client::list_sessions", Nothing, Bound::Policy, |scene| scene.client.list_sessions(queue(), None).await),
         call!("Client::list_sessions_each", Nothing, Bound::Policy, |scene| {
             scene.client.list_sessions_each(queue(), None, |_| ()).await
         }),

@@ -2,8 +2,8 @@
 
 use super::sending::{batch, later, message};
 use super::{Bound, Call, QUEUE, call};
-use servicebus_core::machine::Disposition;
 use servicebus_core::runtime::Runtime;
+use servicebus_core::servicebus::Disposition;
 use servicebus_core::storage::Heap;
 
 pub(super) fn calls<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {

@@ -1,11 +1,10 @@
 //! Several namespaces of one broker: chosen by the host that a client names, and apart in everything but connections and
 //! memory.
 
-use servicebus_core::servicebus::MessageRef;
 use servicebus_core::servicebus::administration::{
     ApiVersion, CreateQueueOptions, Endpoint, Headers, Method, Request, RequestBuilder, shared_access_token,
 };
-use servicebus_core::servicebus::sas;
+use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Symbol;
 use servicebus_core::wire::sasl::SaslInit;

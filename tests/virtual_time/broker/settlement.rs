@@ -1,7 +1,6 @@
 //! Peek-lock, receive-and-delete, and how deliveries end.
 
-use servicebus_core::servicebus::LockToken;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::{Uuid, Value, encode_map};

@@ -6,8 +6,7 @@ use crate::stage::{
 };
 use crate::valve::Valve;
 use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{MessageRef, RetryMode, RetryPolicy};
+use servicebus_core::servicebus::{Entity, MessageRef, RetryMode, RetryPolicy};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;

@@ -2,8 +2,7 @@
 
 use crate::stage::{HeapClient, MINUTE, SECOND, add_queue, observe, sessions, settings, within, world};
 use servicebus_core::client::{AutoLockRenewer, ErrorKind, Receiver, ReceiverOptions};
-use servicebus_core::machine::{Disposition, Entity};
-use servicebus_core::servicebus::{MessageRef, ReceivedMessage, RetryPolicy};
+use servicebus_core::servicebus::{Disposition, Entity, MessageRef, ReceivedMessage, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;

@@ -7,8 +7,7 @@ use servicebus_core::client::{
     AutoLockRenewer, ProcessorError, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions,
     SessionProcessorOptions,
 };
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{MessageRef, RetryPolicy};
+use servicebus_core::servicebus::{Entity, MessageRef, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;

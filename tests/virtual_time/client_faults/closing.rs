@@ -2,7 +2,7 @@
 
 use crate::stage::{HeapClient, MINUTE, SECOND, observe, sessions, world};
 use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
-use servicebus_core::machine::Entity;
+use servicebus_core::servicebus::Entity;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_simulation::World;

@@ -4,9 +4,8 @@ use crate::stage::{
     Calling, HOUR, HeapFailure, Kit, MINUTE, SECOND, Verb, active, ending, observe, policy, settings, verbs, within,
     world,
 };
-use servicebus_core::client::{ErrorOutcome, Sender};
-use servicebus_core::machine::{Disposition, Entity};
-use servicebus_core::servicebus::{Message, MessageRef, Reason, RuleFilterRef, RuleRef};
+use servicebus_core::client::{DeadLetterOptions, ErrorOutcome, Sender};
+use servicebus_core::servicebus::{Disposition, Entity, Message, MessageRef, Reason, RuleFilterRef, RuleRef};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_simulation::{Simulated, World};
@@ -22,11 +21,11 @@ const VERBS: &[Verb] = verbs! {
         kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), disposition)
     };
     "dead-letter by token": |kit| {
-        let disposition = Disposition::DeadLetter { reason: None, description: None, properties: &[] };
+        let disposition = Disposition::DeadLetter(DeadLetterOptions::new());
         kit.receiver.settle_by_token(kit.message.lock_token().unwrap(), disposition)
     };
     "add a rule": |kit| async {
-        let rule = RuleRef { name: "new", filter: RuleFilterRef::False, action: None, created_at: None };
+        let rule = RuleRef::new("new", RuleFilterRef::False);
         kit.client.rule_manager(Entity::subscription("t", "s")).add(&rule).await
     };
     "remove a rule": |kit| async { kit.client.rule_manager(Entity::subscription("t", "s")).remove("$Default").await };

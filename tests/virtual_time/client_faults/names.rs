@@ -1,8 +1,7 @@
 //! The longest names that the service allows work.
 
 use crate::stage::{MINUTE, ending, observe, world};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{Argument, MessageRef, SubQueue};
+use servicebus_core::servicebus::{Argument, Entity, MessageRef, SubQueue};
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::fault::Judge;
@@ -41,7 +40,8 @@ fn use_names(host: usize, topic: &str, subscription: &str, sub_queue: Option<Sub
         let done = |ended: crate::stage::Ending| ended.expect("it ends").1;
         let sender = client.sender(topic.clone()).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, sender.send(&MessageRef::new("x"))).await)?;
-        let entity = Entity { sub_queue, ..Entity::subscription(topic, subscription) };
+        let mut entity = Entity::subscription(topic, subscription);
+        entity.sub_queue = sub_queue;
         let receiver = client.receiver(entity).map_err(|failure| Told::of(&failure))?;
         done(ending(&world, MINUTE * 10, receiver.peek(0, 1)).await)?;
         done(ending(&world, MINUTE * 10, receiver.receive(MINUTE / 60)).await)

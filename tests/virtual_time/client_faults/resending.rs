@@ -2,8 +2,7 @@
 
 use crate::stage::{DAY, HOUR, MINUTE, observe, world};
 use servicebus_core::client::{DeadLetterOptions, Receiver, ReceiverOptions, Sender};
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{AsMessage as _, MessageRef, ReceivedMessage};
+use servicebus_core::servicebus::{AsMessage as _, Entity, MessageRef, ReceivedMessage};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::messaging::{MessageId, Properties};
@@ -90,8 +89,8 @@ fn a_message_that_is_sent_on_keeps_all_of_its_properties_c8() {
         let pairs = (0..count).map(|number| (&*format!("p{number}").leak(), Value::Int(number)));
         let message = MessageRef::new("x").with_properties(Box::leak(pairs.collect()));
         let (first, second) = twice(message);
-        assert_eq!(first.application_properties().count(), count as usize);
-        let kept = second.application_properties().count();
+        assert_eq!(first.properties().count(), count as usize);
+        let kept = second.properties().count();
         judge.case(
             format!("{count} properties"),
             kept,
@@ -178,9 +177,9 @@ fn a_dead_lettered_message_is_sent_on_without_the_reason_c8() {
             let dead = take(&client.receiver(options).unwrap()).await;
             resend(&sender, &dead).await;
             let again = take(&receiver).await;
-            assert!(again.application_property("own").is_some());
+            assert!(again.property("own").is_some());
             let keys = ["DeadLetterReason", "DeadLetterErrorDescription"];
-            keys.map(|key| again.application_property(key).is_some())
+            keys.map(|key| again.property(key).is_some())
         });
         let kept_today = [reason.is_some(), description.is_some()];
         judge.equal(format!("{reason:?}, {description:?}"), kept, [false, false], kept_today);

@@ -2,8 +2,7 @@
 
 use crate::stage::{Ending, MINUTE, ending, observe, sessions, world};
 use servicebus_core::client::DeadLetterOptions;
-use servicebus_core::machine::{Disposition, Entity, Properties};
-use servicebus_core::servicebus::{MessageRef, Reason};
+use servicebus_core::servicebus::{Disposition, Entity, MessageRef, Properties, Reason};
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::Value;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -39,11 +38,8 @@ fn settle(disposition: Disposition<'static>, in_session: bool, by_token: bool) -
                 ending(&world, limit, receiver.abandon_with(&message, properties)).await
             }
             Disposition::Defer { properties } => ending(&world, limit, receiver.defer_with(&message, properties)).await,
-            Disposition::DeadLetter { reason, description, properties } => {
-                let mut options = DeadLetterOptions::new().with_properties(properties);
-                (options.reason, options.description) = (reason, description);
-                ending(&world, limit, receiver.dead_letter(&message, options)).await
-            }
+            Disposition::DeadLetter(options) => ending(&world, limit, receiver.dead_letter(&message, options)).await,
+            disposition => panic!("{disposition:?}"),
         };
         let opened = world.connections_opened();
         let settles = matches!(ending(&world, limit, receiver.complete(&message)).await, Some((_, Ok(()))));
@@ -61,10 +57,19 @@ fn properties(count: usize, length: usize) -> Properties<'static> {
     Box::leak(pairs.collect())
 }
 
+fn dead_letter<'a>(
+    reason: Option<&'a str>,
+    description: Option<&'a str>,
+    properties: Properties<'a>,
+) -> Disposition<'a> {
+    let mut options = DeadLetterOptions::new().with_properties(properties);
+    (options.reason, options.description) = (reason, description);
+    Disposition::DeadLetter(options)
+}
+
 #[test]
 fn a_settlement_larger_than_a_frame_is_refused_locally_c6() {
     let mut judge = Judge::new();
-    let dead_letter = |reason, description, properties| Disposition::DeadLetter { reason, description, properties };
     for (name, disposition, in_session) in [
         ("description of 72 000", dead_letter(None, Some(text(72_000)), &[]), false),
         ("description of 72 000 in a session", dead_letter(None, Some(text(72_000)), &[]), true),
@@ -98,8 +103,7 @@ fn dead_letter_texts_have_4096_characters_at_most_c6() {
         for of_reason in [true, false] {
             let given = Some(text(length));
             let (reason, description) = if of_reason { (given, None) } else { (None, given) };
-            let (ended, opened, _) =
-                settle(Disposition::DeadLetter { reason, description, properties: &[] }, false, false);
+            let (ended, opened, _) = settle(dead_letter(reason, description, &[]), false, false);
             let result = ended.map(|(_, result)| (result, opened));
             let accepted = Some((Ok(()), 1));
             if length <= 4_096 {
@@ -122,7 +126,7 @@ fn a_large_settlement_by_token_keeps_the_connection_c6() {
     for disposition in [
         Disposition::Abandon { properties: properties(1, 70_000) },
         Disposition::Defer { properties: properties(1, 70_000) },
-        Disposition::DeadLetter { reason: None, description: Some(text(72_000)), properties: &[] },
+        dead_letter(None, Some(text(72_000)), &[]),
     ] {
         let (ended, opened, _) = settle(disposition, false, true);
         assert!(ended.is_some() && opened == 1, "{}: {ended:?}, {opened} connections", disposition.name());

@@ -3,8 +3,7 @@
 use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::machine::Disposition;
-use servicebus_core::servicebus::{LockToken, MessageRef};
+use servicebus_core::servicebus::{Disposition, LockToken, MessageRef};
 use servicebus_core::storage::{Heap, Limits, Prefetch, Storage};
 use servicebus_core::wire::message::MessageView;
 use servicebus_core::wire::performative::{Flow, Performative, Role};

@@ -1,8 +1,7 @@
 //! Batches without data, beyond the limit, or of many messages; and that each accepted message is stored.
 
 use bytes::Bytes;
-use servicebus_core::servicebus::MessageRef;
-use servicebus_core::servicebus::batch::BATCH_FORMAT;
+use servicebus_core::servicebus::{BATCH_FORMAT, MessageRef};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::broker::{Ended, Failure, World, encoded};
 use servicebus_tests::coordinator::refusal;

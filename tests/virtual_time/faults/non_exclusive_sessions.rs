@@ -2,8 +2,7 @@
 //! the broker and in the client.
 
 use servicebus_core::client::SessionReceiver;
-use servicebus_core::machine::Entity;
-use servicebus_core::servicebus::{LockToken, MessageRef};
+use servicebus_core::servicebus::{Entity, LockToken, MessageRef};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::Role;

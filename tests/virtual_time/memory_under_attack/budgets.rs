@@ -3,8 +3,7 @@
 use crate::connections::{emulator, pause, run};
 use crate::live;
 use bytes::Bytes;
-use servicebus_core::servicebus::MessageRef;
-use servicebus_core::servicebus::sas;
+use servicebus_core::servicebus::{MessageRef, sas};
 use servicebus_core::storage::Buffer as _;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::messaging::{Source, Target};

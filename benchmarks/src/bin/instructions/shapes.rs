@@ -177,6 +177,6 @@ pub(crate) fn read_received(count: u32) {
         black_box((LockToken::from_delivery_tag(black_box(&tag)), message.data(), message.message_id()));
         black_box((message.subject(), message.content_type(), message.correlation_id(), message.delivery_count()));
         black_box((message.sequence_number(), message.enqueued_time(), message.locked_until(), message.time_to_live()));
-        black_box((message.application_property("tenant"), message.application_property("urgent")));
+        black_box((message.property("tenant"), message.property("urgent")));
     });
 }

@@ -28,7 +28,7 @@ pub trait HttpClient {
     /// Why there was no response.
     type Error: core::error::Error;
 
-    /// Sends one request to the endpoint, encrypted when [`Endpoint::use_tls`] says so, and reads the response, whatever
+    /// Sends one request to the endpoint, encrypted when [`Endpoint::uses_tls`] says so, and reads the response, whatever
     /// its status. Redirects are not followed. A body larger than
     /// [`MAX_RESPONSE_BODY`](crate::servicebus::administration::MAX_RESPONSE_BODY) is an error.
     ///

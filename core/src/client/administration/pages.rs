@@ -7,8 +7,6 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-#[cfg(feature = "stream")]
-use core::pin::Pin;
 
 /// How many entries a page has unless the caller says otherwise: as many as the service gives at most.
 const PAGE_SIZE: u32 = 100;
@@ -49,9 +47,9 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
         }
     }
 
-    /// With so many entries on a page: 1 to 100, 100 by default.
+    /// Sets how many entries a page has: 1 to 100, 100 by default.
     #[must_use]
-    pub fn page_size(self, page_size: u32) -> Self {
+    pub fn with_page_size(self, page_size: u32) -> Self {
         Self { page_size: page_size.clamp(1, PAGE_SIZE), ..self }
     }
 
@@ -128,7 +126,7 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     #[cfg(feature = "stream")]
     pub fn stream(
         self,
-    ) -> Pin<Box<impl futures_core::Stream<Item = Result<E, AdministrationError<H::Error>>> + use<H, T, E>>> {
+    ) -> impl futures_core::Stream<Item = Result<E, AdministrationError<H::Error>>> + Unpin + use<H, T, E> {
         let start = Some((self, Vec::new().into_iter()));
         let stream = futures_util::stream::unfold(start, |state| async move {
             let (mut pages, mut entries) = state?;

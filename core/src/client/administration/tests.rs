@@ -54,7 +54,7 @@ impl HttpClient for &Script {
     type Error = Broken;
 
     async fn send(&self, endpoint: &Endpoint, request: Request) -> Result<Response, Broken> {
-        assert_eq!((endpoint.host(), endpoint.port(), endpoint.use_tls()), ("localhost", 5_300, false));
+        assert_eq!((endpoint.host(), endpoint.port(), endpoint.uses_tls()), ("localhost", 5_300, false));
         self.requests.borrow_mut().push(request);
         let answer = self.answers.borrow_mut().pop_front();
         match answer.expect("a request too many") {
@@ -264,7 +264,7 @@ fn pages_follow_the_link_to_the_next_one() {
     ]);
     let client = client(&script);
     block_on(async {
-        let mut pages = client.list_queues().page_size(2);
+        let mut pages = client.list_queues().with_page_size(2);
         let names = |page: Vec<QueueProperties>| page.into_iter().map(|queue| queue.name).collect::<Vec<_>>();
         assert_eq!(names(pages.next_page().await.unwrap().unwrap()), ["a", "b"]);
         // An error does not lose the page.
@@ -370,23 +370,23 @@ fn an_update_of_one_version_is_not_repeated_when_its_outcome_is_unknown() {
 #[test]
 fn a_stream_ends_once_and_after_errors_that_stay() {
     use futures_core::Stream;
-    let next = |stream: &mut Pin<Box<dyn Stream<Item = _>>>| {
-        let result: Option<Result<QueueProperties, AdministrationError<Broken>>> =
-            block_on(core::future::poll_fn(|cx| stream.as_mut().poll_next(cx)));
+    type Listed = Result<QueueProperties, AdministrationError<Broken>>;
+    let next = |stream: &mut (dyn Stream<Item = Listed> + Unpin)| {
+        let result = block_on(core::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)));
         result.map(|result| result.map(|queue| queue.name).map_err(|error| error.to_string()))
     };
     let page = || answer(200, write_feed("Queues", "id", Timestamp::UNIX_EPOCH, None, &[queue("a")]));
     let broken = (0..4).map(|_| Answer::Broken);
     let script = &*Box::leak(Box::new(Script::new(broken.chain([page(), refusal(401, "no")]))));
     let client = client(script);
-    let mut passes: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    let mut passes = client.list_queues().stream();
     assert_eq!(next(&mut passes), Some(Err("broken".into())));
     assert_eq!(next(&mut passes), Some(Ok("a".into())));
     assert_eq!((next(&mut passes), next(&mut passes)), (None, None));
-    let mut stays: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    let mut stays = client.list_queues().stream();
     assert!(matches!(next(&mut stays), Some(Err(_))));
     assert_eq!((next(&mut stays), next(&mut stays)), (None, None));
-    let mut closed: Pin<Box<dyn Stream<Item = _>>> = client.list_queues().stream();
+    let mut closed = client.list_queues().stream();
     block_on(client.close());
     assert_eq!(next(&mut closed), Some(Err("the administration client is closed".into())));
     assert_eq!((next(&mut closed), next(&mut closed)), (None, None));

@@ -202,7 +202,7 @@ impl Endpoint {
     }
 
     /// Whether the connection is encrypted: always, but for an emulator.
-    pub fn use_tls(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         self.tls
     }
 

@@ -235,7 +235,7 @@ fn a_connection_string_says_how_the_namespace_is_managed() {
     let endpoint = |text: &str| {
         let text = format!("Endpoint=sb://{text};SharedAccessKeyName=n;SharedAccessKey=k");
         let endpoint = Endpoint::from_connection_string(&ConnectionString::parse(&text).unwrap());
-        (endpoint.use_tls(), endpoint.port(), endpoint.audience())
+        (endpoint.uses_tls(), endpoint.port(), endpoint.audience())
     };
     assert_eq!(endpoint("h.example/"), (true, 443, "https://h.example".into()));
     assert_eq!(endpoint("h.example:5671"), (true, 443, "https://h.example".into()));

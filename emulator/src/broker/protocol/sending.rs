@@ -11,8 +11,7 @@ use crate::broker::shared::Shared;
 use crate::broker::transactions::Operation;
 use bytes::Bytes;
 use servicebus_core::engine::{Incoming, LinkId, SessionId};
-use servicebus_core::servicebus::Reason;
-use servicebus_core::servicebus::batch::BATCH_FORMAT;
+use servicebus_core::servicebus::{BATCH_FORMAT, Reason};
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::TransactionalState;
 
