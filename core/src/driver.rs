@@ -341,8 +341,10 @@ async fn dial<'d, R: Runtime, D: Dial>(
         Ok::<_, Failure<R::Storage>>((target.port, target.tls, until))
     })?;
     log!(info, "connecting", host = host, port = port, tls = tls);
-    let opening = dialer.dial(Target { host: &host, port, tls });
-    let opening = async { opening.await.map_err(|error| unreachable::<R>(shared, error)) };
+    let host = host.as_str();
+    // Made where it is awaited: from outside it would be kept a second time.
+    let opening =
+        async move { dialer.dial(Target { host, port, tls }).await.map_err(|error| unreachable::<R>(shared, error)) };
     let give_up = async { Err(serve::<R>(shared, until, Duration::ZERO).await) };
     race(pin!(opening), pin!(give_up)).await
 }
