@@ -4,15 +4,14 @@
 //! certificate to be sent, and on every handshake message behind the handshake but a ticket
 //! (`docs/evidence/field-reports.md`, D1). They are refused here, between the decryption and embedded-tls.
 
-use super::joined::Joined;
-use super::socket::{JOINED, OPENED};
+use super::joined::{Joined, are_tickets};
+use super::socket::{JOINED, JOINED_AND_OPENED, OPENED};
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::consts::{U0, U12, U16};
 use aes_gcm::aead::{AeadCore, AeadInPlace, Buffer, Error, Key, KeyInit, KeySizeUser, Nonce, Result, Tag};
 use embedded_tls::{Aes128GcmSha256, TlsCipherSuite};
 
 const HANDSHAKE: u8 = 22;
-const NEW_SESSION_TICKET: u8 = 4;
 
 /// TLS_AES_128_GCM_SHA256 with [`Cipher`].
 #[derive(Debug)]
@@ -73,18 +72,20 @@ impl AeadInPlace for Cipher {
     }
 
     /// Decrypts one record. `associated_data` is its header, in whose version the socket says whether the handshake
-    /// is over ([`OPENED`]), and whether the record is inside of another one ([`JOINED`]); what the peer has signed has
-    /// the version that every record has (RFC 8446 §5.2).
+    /// is over ([`OPENED`]), and whether the record is inside of another one ([`JOINED`], [`JOINED_AND_OPENED`]); what the
+    /// peer has signed has the version that every record has (RFC 8446 §5.2).
     fn decrypt_in_place(&self, nonce: &Nonce<Self>, associated_data: &[u8], buffer: &mut dyn Buffer) -> Result<()> {
         let [kind, major, minor, length @ ..] = associated_data else { return Err(Error) };
         let [high, low] = *length else { return Err(Error) };
-        if [*major, *minor] == JOINED {
-            let length = self.decrypt_joined(nonce, *kind, buffer.as_mut()).ok_or(Error)?;
+        let version = [*major, *minor];
+        if version == JOINED || version == JOINED_AND_OPENED {
+            let opened = version == JOINED_AND_OPENED;
+            let length = self.decrypt_joined(nonce, *kind, opened, buffer.as_mut()).ok_or(Error)?;
             buffer.truncate(length);
             return Ok(());
         }
         self.0.decrypt_in_place(nonce, &[*kind, 3, 3, high, low], buffer)?;
-        let length = inspect(buffer.as_mut(), [*major, *minor] == OPENED)?;
+        let length = inspect(buffer.as_mut(), version == OPENED)?;
         buffer.truncate(length);
         Ok(())
     }
@@ -92,12 +93,12 @@ impl AeadInPlace for Cipher {
 
 impl Cipher {
     /// Decrypts a record that is inside of another one; see [`joined`](super::joined).
-    fn decrypt_joined(&self, nonce: &Nonce<Self>, kind: u8, buffer: &mut [u8]) -> Option<usize> {
+    fn decrypt_joined(&self, nonce: &Nonce<Self>, kind: u8, opened: bool, buffer: &mut [u8]) -> Option<usize> {
         let mut joined = Joined::read(buffer)?;
         let (content, tag) = joined.record()?;
         let [high, low] = ((content.len() + tag.len()) as u16).to_be_bytes();
         self.0.decrypt_in_place_detached(nonce, &[kind, 3, 3, high, low], content, (&*tag).into()).ok()?;
-        joined.split()
+        joined.split(opened)
     }
 }
 
@@ -124,22 +125,11 @@ fn inspect(plaintext: &mut [u8], opened: bool) -> Result<usize> {
     Ok(1)
 }
 
-/// Whether these are whole NewSessionTicket messages, and nothing else.
-fn are_tickets(mut messages: &[u8]) -> bool {
-    while let [kind, high, middle, low, rest @ ..] = messages {
-        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        if *kind != NEW_SESSION_TICKET || length > rest.len() {
-            return false;
-        }
-        messages = &rest[length..];
-    }
-    messages.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
 
+    use super::super::joined::NEW_SESSION_TICKET;
     use super::*;
     use std::vec;
     use std::vec::Vec;

@@ -1,7 +1,7 @@
 //! Handshake messages that lie in several records.
 //!
-//! embedded-tls takes whole messages only. So each encrypted record of the handshake is handed to it inside of a record
-//! that fills its buffer, and is therefore read from the buffer's start: behind the beginning of a message that came
+//! embedded-tls takes whole messages only. So each encrypted record is handed to it inside of a record that fills its
+//! buffer, and is therefore read from the buffer's start: behind the beginning of a message that came
 //! before. The [`Cipher`](super::cipher::Cipher) decrypts what is in there and hands on the messages that are whole by
 //! then; the rest it leaves at the end of the buffer, where the [`Socket`](super::socket::Socket) finds it when the next
 //! record is to be read.
@@ -19,6 +19,7 @@ const LENGTHS: usize = 4;
 const TAG: usize = 16;
 const HANDSHAKE: u8 = 22;
 const FINISHED: u8 = 20;
+pub(super) const NEW_SESSION_TICKET: u8 = 4;
 
 /// Whether a record of this length can be handed on in a buffer of that size, if nothing came before.
 pub(super) const fn fits(length: usize, size: usize) -> bool {
@@ -60,7 +61,9 @@ impl<'b> Joined<'b> {
 
     /// The content is decrypted: puts the whole messages to the buffer's start, with their type behind them, and leaves
     /// the rest. Returns how much is to be read; `None` for what no handshake has.
-    pub(super) fn split(self) -> Option<usize> {
+    ///
+    /// Behind the handshake there are tickets only, which are taken out: no session is resumed.
+    pub(super) fn split(self, opened: bool) -> Option<usize> {
         let Self { body, lengths, before, length } = self;
         let content = body.get(before..(before + length).checked_sub(TAG)?)?;
         // Behind the content type there is padding of zeros (RFC 8446 §5.4).
@@ -76,13 +79,18 @@ impl<'b> Joined<'b> {
         }
         let filled = before + end;
         let whole = whole(body.get(..filled)?)?;
-        let rest = filled.checked_sub(whole)?;
+        let (messages, rest) = body.get(..filled)?.split_at_checked(whole)?;
+        if opened && (!are_tickets(messages) || rest.first().is_some_and(|kind| *kind != NEW_SESSION_TICKET)) {
+            return None;
+        }
+        let rest = rest.len();
         let at = body.len().checked_sub(rest)?;
         body.copy_within(whole..filled, at);
-        *body.get_mut(whole)? = HANDSHAKE;
         let [high, low] = (rest as u16).to_be_bytes();
         *lengths = [high, low, 0, 0];
-        Some(whole + 1)
+        let read = if opened { 0 } else { whole };
+        *body.get_mut(read)? = HANDSHAKE;
+        Some(read + 1)
     }
 }
 
@@ -100,6 +108,16 @@ fn whole(messages: &[u8]) -> Option<usize> {
     Some(messages.len() - rest.len())
 }
 
+/// Whether these are whole NewSessionTicket messages, and nothing else.
+pub(super) fn are_tickets(mut messages: &[u8]) -> bool {
+    while let [NEW_SESSION_TICKET, high, middle, low, rest @ ..] = messages {
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        let Some((_, behind)) = rest.split_at_checked(length) else { return false };
+        messages = behind;
+    }
+    messages.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -111,7 +129,7 @@ mod tests {
     const SIZE: usize = 200;
 
     /// Hands records on, each a content and its type, as the socket and the cipher do; what comes out of each.
-    fn handed_on(records: &[(&[u8], u8)], padding: usize) -> Option<Vec<Vec<u8>>> {
+    fn handed_on(records: &[(&[u8], u8)], padding: usize, opened: bool) -> Option<Vec<Vec<u8>>> {
         // What embedded-tls leaves in the buffer is not ours.
         let mut buffer = vec![0xaa; SIZE];
         let mut found = Vec::new();
@@ -124,7 +142,7 @@ mod tests {
             let mut joined = Joined::read(&mut buffer)?;
             let (content, tag) = joined.record()?;
             assert_eq!((content.len() + TAG, *tag), (record.len(), [0x55; TAG]));
-            let length = joined.split()?;
+            let length = joined.split(opened)?;
             found.push(buffer[..length].to_vec());
         }
         Some(found)
@@ -141,7 +159,7 @@ mod tests {
             for padding in [0, 1, 30] {
                 let records: Vec<(&[u8], u8)> = flight.chunks(size).map(|chunk| (chunk, HANDSHAKE)).collect();
                 let mut joined = Vec::new();
-                for mut found in handed_on(&records, padding).expect("it is whole") {
+                for mut found in handed_on(&records, padding, false).expect("it is whole") {
                     assert_eq!(found.pop(), Some(HANDSHAKE));
                     assert_eq!(whole(&found), Some(found.len()), "whole messages only");
                     joined.extend(found);
@@ -155,12 +173,32 @@ mod tests {
     fn nothing_comes_between_the_parts_of_a_message_or_behind_the_last_one() {
         let [first, _, finished] = messages();
         let alert = [1, 0];
-        assert!(handed_on(&[(&first, HANDSHAKE), (&alert, 21)], 0).is_some());
-        assert_eq!(handed_on(&[(&first[..3], HANDSHAKE), (&alert, 21)], 0), None);
-        assert_eq!(handed_on(&[(&first[..3], HANDSHAKE), (&[], HANDSHAKE)], 0), None);
+        assert!(handed_on(&[(&first, HANDSHAKE), (&alert, 21)], 0, false).is_some());
+        assert_eq!(handed_on(&[(&first[..3], HANDSHAKE), (&alert, 21)], 0, false), None);
+        assert_eq!(handed_on(&[(&first[..3], HANDSHAKE), (&[], HANDSHAKE)], 0, false), None);
         for behind in 1..=first.len() {
             let record = [&finished[..], &first[..behind]].concat();
-            assert_eq!(handed_on(&[(&record, HANDSHAKE)], 0), None, "{behind} bytes behind Finished");
+            assert_eq!(handed_on(&[(&record, HANDSHAKE)], 0, false), None, "{behind} bytes behind Finished");
+        }
+    }
+
+    #[test]
+    fn behind_the_handshake_tickets_vanish_however_they_are_spread() {
+        let tickets = [&[NEW_SESSION_TICKET, 0, 0, 3, 1, 2, 3][..], &[NEW_SESSION_TICKET, 0, 0, 0]].concat().repeat(3);
+        for size in 1..=tickets.len() {
+            let mut records: Vec<(&[u8], u8)> = tickets.chunks(size).map(|chunk| (chunk, HANDSHAKE)).collect();
+            records.push((b"data", 23));
+            let mut found = handed_on(&records, 0, true).expect("they are whole");
+            assert_eq!(found.pop().as_deref(), Some(&b"data\x17"[..]), "{size} bytes in each");
+            assert!(found.iter().all(|read| read[..] == [HANDSHAKE]), "{size} bytes in each");
+            records.remove(0);
+            if size < 7 {
+                assert_eq!(handed_on(&records, 0, true), None, "{size} bytes in each, without the first");
+            }
+        }
+        for kind in (0..=255).filter(|kind| *kind != NEW_SESSION_TICKET) {
+            assert_eq!(handed_on(&[(&[kind], HANDSHAKE)], 0, true), None, "the beginning of message {kind}");
+            assert_eq!(handed_on(&[(&[kind, 0, 0, 0], HANDSHAKE)], 0, true), None, "message {kind}");
         }
     }
 
@@ -168,7 +206,7 @@ mod tests {
     fn a_message_that_does_not_fit_is_refused() {
         let long = [&[11, 0, 1, 0][..], &[7; 256]].concat();
         let records: Vec<(&[u8], u8)> = long.chunks(20).map(|chunk| (chunk, HANDSHAKE)).collect();
-        assert_eq!(handed_on(&records, 0), None);
+        assert_eq!(handed_on(&records, 0, false), None);
         assert!(fits(SIZE - LENGTHS, SIZE) && !fits(SIZE - LENGTHS + 1, SIZE));
         // Lengths that are not ours, either.
         for size in 0..40 {
@@ -178,7 +216,7 @@ mod tests {
                     *lengths = [0, before, 0, length];
                 }
                 if let Some(joined) = Joined::read(&mut buffer) {
-                    _ = joined.split();
+                    _ = joined.split(false);
                 }
                 _ = place(&mut buffer, true, usize::from(length));
             }

@@ -22,8 +22,10 @@ const LONGEST: usize = (1 << 14) + 256;
 /// and has to be ignored (RFC 8446 §5.1); from here to the [`Cipher`](super::cipher::Cipher) it says that the handshake
 /// is over, which embedded-tls does not tell the cipher.
 pub(super) const OPENED: [u8; 2] = [3, 4];
-/// The same of a record with another one in it ([`joined`]).
+/// A record with another one in it ([`joined`]), in the handshake.
 pub(super) const JOINED: [u8; 2] = [3, 5];
+/// The same behind the handshake.
+pub(super) const JOINED_AND_OPENED: [u8; 2] = [3, 6];
 const OPENING: [u8; 2] = [3, 3];
 
 /// Is pending once.
@@ -112,12 +114,14 @@ impl<S> Socket<S> {
         if kind == HANDSHAKE {
             self.phase = Phase::Handshake;
             self.body = Body::Hello(length);
-        } else if encrypted && self.phase == Phase::Handshake {
-            if !joined::fits(length, self.size) {
-                return Err(ErrorKind::OutOfMemory);
-            }
-            version = JOINED;
+        } else if encrypted && joined::fits(length, self.size) {
+            version = if self.phase == Phase::Opened { JOINED_AND_OPENED } else { JOINED };
             self.body = Body::Joined(length);
+        } else if encrypted && self.phase == Phase::Handshake {
+            return Err(ErrorKind::OutOfMemory);
+        } else if encrypted {
+            // One of the longest records there are: in a buffer that is just as long, nothing is left for it.
+            self.leaves = false;
         }
         if self.body != Body::AsItComes {
             self.rest = self.size;
@@ -190,7 +194,7 @@ impl<S: Read> Socket<S> {
 
 impl<S: Clone> Clone for Socket<S> {
     fn clone(&self) -> Self {
-        Self { stream: self.stream.clone(), phase: Phase::Opened, ..*self }
+        Self { stream: self.stream.clone(), phase: Phase::Opened, leaves: false, ..*self }
     }
 }
 

@@ -113,6 +113,43 @@ fn tickets_are_passed_over_d1() {
     }
 }
 
+#[test]
+fn tickets_may_lie_in_several_records_d9() {
+    let chain = Chain::plain();
+    let run = |after: Vec<Sent>, buffer| {
+        let script = Script { flight: &whole, after };
+        Attempt { script, buffer, ..Attempt::new(&chain) }.run()
+    };
+    let parts = |bytes: &[u8], size| -> Vec<Sent> { bytes.chunks(size).map(|part| inner(part, HANDSHAKE)).collect() };
+    let tickets = [message(4, &[7; 200]), message(4, &[]), message(4, &[9; 30])].concat();
+    for size in (1..20).chain([50, 203, 204, 205, 206, 300]) {
+        for buffer in [1_000, 16_640, 70_000] {
+            let mut after = parts(&tickets, size);
+            after.push(inner(b"data", APPLICATION_DATA));
+            assert_eq!(run(after, buffer), Ended::Opened(Some(4)), "{size} bytes in each, a buffer of {buffer}");
+        }
+    }
+    let long = [&[4, 0, 4, 0][..], &[7; 1_024]].concat();
+    assert!(matches!(run(parts(&long, 100), 1_000), Ended::Failed(_)), "a ticket that does not fit");
+    for (name, between) in [
+        ("an alert", inner(&[1, 90], ALERT)),
+        ("data", inner(b"data", APPLICATION_DATA)),
+        ("no content", inner(&[], HANDSHAKE)),
+    ] {
+        let [first, second] = [&tickets[..10], &tickets[10..]].map(|part| inner(part, HANDSHAKE));
+        let ended = run(vec![first, between, second, inner(b"data", APPLICATION_DATA)], 16_640);
+        assert!(matches!(ended, Ended::Failed(_)), "{name} between the parts of a ticket: {ended:?}");
+    }
+    // Another message, whole or its first byte, behind a part of a ticket's message.
+    for kind in [0, 1, 8, 24] {
+        let bytes = [message(4, &[7; 20]), message(kind, &[0])].concat();
+        for size in [1, 23, 24, 25, 40] {
+            let ended = run(parts(&bytes, size), 16_640);
+            assert!(matches!(ended, Ended::Failed(_)), "message {kind}, {size} bytes in each: {ended:?}");
+        }
+    }
+}
+
 /// A plain alert behind the handshake is nobody's: it could end a connection that it does not belong to.
 #[test]
 fn plain_records_behind_the_handshake_are_refused_d1() {
