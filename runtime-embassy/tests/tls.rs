@@ -14,7 +14,7 @@ use rsa::sha2::{Digest, Sha256};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use servicebus_core::time::Timestamp;
-use servicebus_embassy::tls::{Algorithms, CertificateError, Refusal, Remembered, Root, RootError, Verifier};
+use servicebus_embassy::tls::{Algorithms, CertificateError, Deferred, Refusal, Remembered, Root, RootError, Verifier};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
@@ -157,7 +157,15 @@ impl<'a> Attempt<'a> {
         self.refusal().map_err(broken)
     }
 
+    /// Both with signatures that are put off and with those that are verified where they are met.
     fn refusal(&self) -> Result<(), Refusal> {
+        let deferred = self.run_once(true);
+        let result = self.run_once(false);
+        assert_eq!(deferred, result, "signatures that are put off");
+        result
+    }
+
+    fn run_once(&self, in_steps: bool) -> Result<(), Refusal> {
         let chain = self.chain.iter().map(|signed| signed.der.clone()).collect();
         let signing_key = any_supported_type(&self.key.unwrap_or(self.chain[0]).private_key()).unwrap();
         let certified = rustls::sign::CertifiedKey::new(chain, signing_key);
@@ -179,18 +187,40 @@ impl<'a> Attempt<'a> {
         });
 
         let root = Root::from_certificate(&self.root.der).unwrap();
+        let deferred = Deferred::new();
+        let deferred = in_steps.then_some(&deferred);
         let verifier = Verifier::new(core::slice::from_ref(&root), self.host, self.now, self.algorithms);
-        let mut provider = Provider(match self.remembered {
+        let verifier = match self.remembered {
             Some(remembered) => verifier.remembering(remembered),
+            None => verifier,
+        };
+        let mut provider = Provider(match deferred {
+            Some(deferred) => verifier.deferring(deferred),
             None => verifier,
         });
         let config = TlsConfig::new().enable_rsa_signatures().with_server_name(self.host);
         let (mut read, mut write) = ([0; 16640], [0; 4096]);
         let mut tls = TlsConnection::new(Io(client), &mut read, &mut write);
         let opened = tls.open(TlsContext::new(&config, &mut provider));
-        let result = match provider.0.refusal() {
+        let refusal = provider.0.refusal().or_else(|| {
+            let deferred = deferred?;
+            let due = deferred.is_due();
+            assert_eq!(provider.0.is_proven(), !due, "not before all signatures are verified");
+            loop {
+                match deferred.step() {
+                    Ok(true) => assert!(!provider.0.is_proven()),
+                    Ok(false) => return None,
+                    Err(refusal) => {
+                        assert_eq!(deferred.step(), Err(refusal), "and ever after");
+                        return Some(refusal);
+                    }
+                }
+            }
+        });
+        let result = match refusal {
             Some(refusal) => {
-                assert!(opened.is_err() && !provider.0.is_proven());
+                assert!(opened.is_err() || deferred.is_some());
+                assert!(!provider.0.is_proven());
                 Err(refusal)
             }
             None => {
@@ -547,6 +577,10 @@ fn a_server_cannot_keep_the_device_busy_with_signatures() {
     assert_eq!(Attempt::new(&trusted, chain).run(), Err((CertificateError::TooLong, Some(6))));
     // Two of a name, as when an authority has renewed its key, are no reason to refuse.
     assert_eq!(Attempt::new(&trusted, [&leaf, &others[0], &signer]).run(), Ok(()));
+    let mut chain = vec![&leaf];
+    chain.extend(&others[..4]);
+    chain.push(&signer);
+    assert_eq!(Attempt::new(&trusted, chain).run(), Ok(()), "as many as the work allows");
 }
 
 /// A log names the certificate as people know it, whatever a server that is not verified puts there.

@@ -2,8 +2,11 @@
 
 use super::cipher::Suite;
 use super::socket::Socket;
-use super::{Algorithms, CertificateError, Encrypted, Refusal, Remembered, Root, Verifier};
+use super::{Algorithms, CertificateError, Deferred, Encrypted, Refusal, Remembered, Root, Verifier};
 use core::fmt;
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use embedded_io_async::{Read, Write};
 use embedded_tls::{CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsContext, TlsError};
 use servicebus_core::time::Timestamp;
@@ -58,15 +61,16 @@ where
         Some(remembered) => verifier.remembering(remembered),
         None => verifier,
     };
-    let mut provider = Provider { verifier, random };
+    let deferred = Deferred::new();
+    let mut provider = Provider { verifier: verifier.deferring(&deferred), random };
     // The length of a record has 16 bits.
     let size = records.read.len().min(usize::from(u16::MAX));
     let read = &mut records.read[..size];
     let mut connection = TlsConnection::new(Socket::new(socket, size), read, records.write);
-    let opened = connection.open(TlsContext::new(&config, &mut provider)).await;
+    let opened = in_steps(pin!(connection.open(TlsContext::new(&config, &mut provider))), &deferred).await;
     let proven = match (provider.verifier.refusal(), opened) {
         (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),
-        (None, Err(error)) => Err(HandshakeError::Tls(error)),
+        (None, Err(error)) => Err(error),
         // embedded-tls is content without a certificate and without a signature.
         (None, Ok(())) if !provider.verifier.is_proven() => {
             Err(HandshakeError::Refused(Refusal::new(CertificateError::Missing)))
@@ -79,6 +83,31 @@ where
         Err(error) => defmt::warn!("TLS: {=str}: {}", peer.host, error),
     }
     proven.map(|()| Encrypted::new(connection))
+}
+
+/// Drives the handshake; whenever it has put signatures off, it stands still until they are verified, a part in each poll.
+/// Its reads and writes are pending once before they take or give anything ([`Socket`]), so that nothing is sent to a
+/// server that is not proven.
+async fn in_steps(
+    mut open: Pin<&mut impl Future<Output = Result<(), TlsError>>>,
+    deferred: &Deferred<'_>,
+) -> Result<(), HandshakeError> {
+    let mut opened = None;
+    poll_fn(|cx| {
+        if !deferred.step().map_err(HandshakeError::Refused)? {
+            let state = match opened.take() {
+                Some(()) => Poll::Ready(()),
+                None => open.as_mut().poll(cx).map_err(HandshakeError::Tls)?,
+            };
+            if !deferred.is_due() {
+                return state.map(Ok);
+            }
+            opened = state.is_ready().then_some(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 struct Provider<'a, G> {

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod cipher;
+mod deferred;
 mod dialer;
 mod ecdsa;
 mod handshake;
@@ -17,6 +18,7 @@ mod rsa;
 mod socket;
 mod verifier;
 
+pub use deferred::Deferred;
 pub use dialer::{Encrypted, Tls, TlsDialError};
 pub use embedded_tls::{CryptoRng, CryptoRngCore, TlsError};
 pub use handshake::{HandshakeError, Peer, Records, handshake};

@@ -1,10 +1,11 @@
 //! Why a server was refused: the rule that it broke, and the certificate that broke it.
 
 use super::certificate::{Certificate, key_algorithm};
+use super::ecdsa::Algorithm;
 use super::root::Root;
 use core::fmt;
 use core::time::Duration;
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error};
 
 /// Authorities in one path, behind the server's certificate.
@@ -166,7 +167,7 @@ pub(super) fn diagnose(
     shown: &[CertificateDer<'_>],
     failed: usize,
     time: UnixTime,
-    algorithms: &[&'static dyn SignatureVerificationAlgorithm],
+    algorithms: &[&'static dyn Algorithm],
     roots: &[Root<'_>],
 ) -> Refusal {
     let chain = Chain { shown };

@@ -2,6 +2,7 @@
 //!
 //! Only public values take part, so nothing here has to run in constant time.
 
+use super::ecdsa::Algorithm;
 use super::montgomery;
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,20 +12,17 @@ use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificat
 use sha2_tls::{Digest, Sha256, Sha384, Sha512};
 
 /// PKCS #1 v1.5 with SHA-256.
-pub(super) static PKCS1_SHA256: &dyn SignatureVerificationAlgorithm =
-    &Rsa::<Sha256, Pkcs1>::new(alg_id::RSA_PKCS1_SHA256);
+pub(super) static PKCS1_SHA256: &dyn Algorithm = &Rsa::<Sha256, Pkcs1>::new(alg_id::RSA_PKCS1_SHA256);
 /// PKCS #1 v1.5 with SHA-384.
-pub(super) static PKCS1_SHA384: &dyn SignatureVerificationAlgorithm =
-    &Rsa::<Sha384, Pkcs1>::new(alg_id::RSA_PKCS1_SHA384);
+pub(super) static PKCS1_SHA384: &dyn Algorithm = &Rsa::<Sha384, Pkcs1>::new(alg_id::RSA_PKCS1_SHA384);
 /// PKCS #1 v1.5 with SHA-512.
-pub(super) static PKCS1_SHA512: &dyn SignatureVerificationAlgorithm =
-    &Rsa::<Sha512, Pkcs1>::new(alg_id::RSA_PKCS1_SHA512);
+pub(super) static PKCS1_SHA512: &dyn Algorithm = &Rsa::<Sha512, Pkcs1>::new(alg_id::RSA_PKCS1_SHA512);
 /// PSS with SHA-256.
-pub(super) static PSS_SHA256: &dyn SignatureVerificationAlgorithm = &Rsa::<Sha256, Pss>::new(alg_id::RSA_PSS_SHA256);
+pub(super) static PSS_SHA256: &dyn Algorithm = &Rsa::<Sha256, Pss>::new(alg_id::RSA_PSS_SHA256);
 /// PSS with SHA-384.
-pub(super) static PSS_SHA384: &dyn SignatureVerificationAlgorithm = &Rsa::<Sha384, Pss>::new(alg_id::RSA_PSS_SHA384);
+pub(super) static PSS_SHA384: &dyn Algorithm = &Rsa::<Sha384, Pss>::new(alg_id::RSA_PSS_SHA384);
 /// PSS with SHA-512.
-pub(super) static PSS_SHA512: &dyn SignatureVerificationAlgorithm = &Rsa::<Sha512, Pss>::new(alg_id::RSA_PSS_SHA512);
+pub(super) static PSS_SHA512: &dyn Algorithm = &Rsa::<Sha512, Pss>::new(alg_id::RSA_PSS_SHA512);
 
 /// Bytes of the largest modulus.
 const MAX: usize = 512;
@@ -47,6 +45,8 @@ impl<D, P> fmt::Debug for Rsa<D, P> {
         f.write_str("Rsa")
     }
 }
+
+impl<D: Digest, P: Padding<D>> Algorithm for Rsa<D, P> {}
 
 impl<D: Digest, P: Padding<D>> SignatureVerificationAlgorithm for Rsa<D, P> {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {

@@ -237,8 +237,8 @@ impl<S: Read> Read for Socket<S> {
         if self.handed == HEADER && self.rest == 0 {
             (self.came, self.handed) = (0, 0);
             if self.phase != Phase::Opened {
-                // The certificates and the server's signature are in records of their own, and take long to check: other
-                // tasks have their turn in between.
+                // The certificates and the server's signature take long to verify: that is done meanwhile, and other tasks
+                // have their turn.
                 turn().await;
             }
         }
@@ -277,6 +277,10 @@ impl<S: Close> Close for Socket<S> {
 
 impl<S: Write> Write for Socket<S> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        if self.phase == Phase::Handshake {
+            // The server's signatures are verified first, should they have come with its last record.
+            turn().await;
+        }
         self.stream.write(bytes).await.map_err(SocketError::Stream)
     }
 

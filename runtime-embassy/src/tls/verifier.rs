@@ -1,6 +1,8 @@
 //! Is the server who it says it is?
 
 use super::certificate::Certificate;
+use super::deferred::{Chain, Deferred, Jobs};
+use super::ecdsa::Algorithm as Signing;
 use super::refusal::{CertificateError, Refusal, diagnose};
 use super::remembered::{self, Remembered};
 use super::{ecdsa, root::Root, rsa};
@@ -29,7 +31,7 @@ const ALGORITHMS: usize = 10;
 /// What a server signs in front of the handshake's digest (RFC 8446 §4.4.3).
 const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\x00";
 
-type Algorithm = &'static dyn SignatureVerificationAlgorithm;
+type Algorithm = &'static dyn Signing;
 
 /// Which signatures are understood. What is left out is left out of the image too.
 #[derive(Clone, Copy, Debug)]
@@ -100,11 +102,26 @@ struct Meter {
     failed: AtomicUsize,
 }
 
-/// An algorithm that verifies as long as there is work left.
+/// An algorithm that verifies as long as there is work left, or puts off what can be put off.
 #[derive(Debug)]
 struct Metered<'w> {
     algorithm: Algorithm,
     meter: &'w Meter,
+    jobs: Option<&'w Jobs>,
+}
+
+impl Metered<'_> {
+    fn verify(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let Some(jobs) = self.jobs else { return self.algorithm.verify_signature(key, message, signature) };
+        match self.algorithm.job(key, message, signature) {
+            Some(job) => jobs.put(job?, message.as_ptr().addr()).ok_or(InvalidSignature),
+            None => {
+                self.algorithm.verify_signature(key, message, signature)?;
+                jobs.put_none();
+                Ok(())
+            }
+        }
+    }
 }
 
 impl SignatureVerificationAlgorithm for Metered<'_> {
@@ -112,7 +129,7 @@ impl SignatureVerificationAlgorithm for Metered<'_> {
         let left = self.meter.left.load(Ordering::Relaxed).checked_sub(cost(signature.len()));
         self.meter.left.store(left.unwrap_or_default(), Ordering::Relaxed);
         let verified = match left {
-            Some(_) => self.algorithm.verify_signature(key, message, signature),
+            Some(_) => self.verify(key, message, signature),
             None => Err(InvalidSignature),
         };
         if verified.is_err() {
@@ -143,6 +160,7 @@ pub struct Verifier<'a> {
     algorithms: Algorithms,
     judges_not_before: bool,
     remembered: Option<&'a Remembered>,
+    deferred: Option<&'a Deferred<'a>>,
     state: State,
     refusal: Option<Refusal>,
 }
@@ -167,6 +185,7 @@ impl<'a> Verifier<'a> {
             algorithms,
             judges_not_before: true,
             remembered: None,
+            deferred: None,
             state: State::Waiting,
             refusal: None,
         }
@@ -176,6 +195,14 @@ impl<'a> Verifier<'a> {
     #[must_use]
     pub const fn remembering(mut self, remembered: &'a Remembered) -> Self {
         self.remembered = Some(remembered);
+        self
+    }
+
+    /// Puts signatures of ECDSA off: they are verified by [`Deferred::step`], in parts that other tasks can wait for. Until
+    /// nothing is left there, the server is not proven.
+    #[must_use]
+    pub const fn deferring(mut self, deferred: &'a Deferred<'a>) -> Self {
+        self.deferred = Some(deferred);
         self
     }
 
@@ -189,8 +216,8 @@ impl<'a> Verifier<'a> {
     /// Whether the server has shown a valid chain *and* signed the handshake with its key.
     ///
     /// Ask it after the handshake, before anything is sent: embedded-tls does not insist on either message.
-    pub const fn is_proven(&self) -> bool {
-        matches!(self.state, State::Proven)
+    pub fn is_proven(&self) -> bool {
+        matches!(self.state, State::Proven) && self.deferred.is_none_or(Deferred::holds)
     }
 
     /// Why the server was refused; `None` as long as it was not.
@@ -245,21 +272,35 @@ impl<'a> Verifier<'a> {
             }
             let time = UnixTime::since_unix_epoch(if self.judges_not_before { now } else { now.max(begin) });
             let meter = Meter { left: AtomicU32::new(WORK), failed: AtomicUsize::new(0) };
-            self.verify_path(&server, intermediates, time, &meter).map_err(|error| {
-                let spent = meter.left.load(Ordering::Relaxed) == 0;
-                let error = if spent { webpki::Error::MaximumSignatureChecksExceeded } else { error };
-                let failed = meter.failed.load(Ordering::Relaxed);
-                diagnose(&error, &shown, failed, time, self.algorithms.chain, self.roots)
-            })?;
+            let refused = |error: &webpki::Error, failed: usize| {
+                diagnose(error, &shown, failed, time, self.algorithms.chain, self.roots)
+            };
+            let found = self.verify_path(&server, intermediates, time, &meter);
+            let spent = meter.left.load(Ordering::Relaxed) == 0;
+            let cut = || refused(&webpki::Error::MaximumSignatureChecksExceeded, meter.failed.load(Ordering::Relaxed));
+            let put_off = self.deferred.filter(|deferred| deferred.is_due());
+            match (found, put_off) {
+                (Ok(()), _) => {}
+                (Err(_), Some(deferred)) => {
+                    let wrong = webpki::Error::InvalidSignatureForPublicKey;
+                    deferred.jobs().name(|content| refused(&wrong, content), spent.then(cut));
+                }
+                (Err(_), None) if spent => return Err(cut()),
+                (Err(error), None) => return Err(refused(&error, meter.failed.load(Ordering::Relaxed))),
+            }
             if let Some((remembered, digest)) = memory {
-                remembered.put(digest, now, end);
+                let chain = Chain { remembered, digest, now, end };
+                match put_off {
+                    Some(deferred) => deferred.remember(chain),
+                    None => chain.remember(),
+                }
             }
         }
         // Copied last: the stack is deepest above.
         heapless::Vec::from_slice(parsed.key).map_err(|_| refused(CertificateError::Algorithm))
     }
 
-    /// Looks for a path to one of the roots.
+    /// Looks for a path to one of the roots. It fails when signatures on all of them are put off.
     #[inline(never)]
     fn verify_path(
         &self,
@@ -268,8 +309,9 @@ impl<'a> Verifier<'a> {
         time: UnixTime,
         meter: &Meter,
     ) -> Result<(), webpki::Error> {
+        let jobs = self.deferred.map(Deferred::jobs);
         let metered: heapless::Vec<_, ALGORITHMS> =
-            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, meter }).collect();
+            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, meter, jobs }).collect();
         let algorithms: heapless::Vec<&dyn SignatureVerificationAlgorithm, ALGORITHMS> =
             metered.iter().map(|metered| metered as _).collect();
         let mut refusal = webpki::Error::UnknownIssuer;
@@ -281,10 +323,18 @@ impl<'a> Verifier<'a> {
                 time,
                 webpki::KeyUsage::server_auth(),
                 None,
-                Some(&|path| check_authorities(root, path)),
+                Some(&|path| {
+                    let signatures = check_authorities(root, path)? + 1;
+                    // Where some are put off, another path may have to do.
+                    let holds = jobs.is_none_or(|jobs| jobs.path(signatures));
+                    holds.then_some(()).ok_or(webpki::Error::InvalidSignatureForPublicKey)
+                }),
             );
             match path {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    jobs.inspect(|jobs| jobs.clear());
+                    return Ok(());
+                }
                 Err(error) if meter.left.load(Ordering::Relaxed) == 0 => return Err(error),
                 Err(webpki::Error::UnknownIssuer) => {}
                 Err(error) => refusal = error,
@@ -305,12 +355,18 @@ impl<'a> Verifier<'a> {
         let algorithm = self.algorithms.of_handshake(verify.signature_scheme).ok_or(CertificateError::Algorithm)?;
         let key = SubjectPublicKeyInfoDer::from(key.as_slice());
         let server = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::Malformed)?;
-        server.verify_signature(algorithm, &message, verify.signature).map_err(|_| CertificateError::HandshakeSignature)
+        let meter = Meter { left: AtomicU32::new(WORK), failed: AtomicUsize::new(0) };
+        let jobs = self.deferred.map(Deferred::jobs);
+        let wrong = CertificateError::HandshakeSignature;
+        let algorithm = Metered { algorithm, meter: &meter, jobs };
+        server.verify_signature(&algorithm, &message, verify.signature).map_err(|_| wrong)?;
+        jobs.inspect(|jobs| jobs.close(Refusal::new(wrong)));
+        Ok(())
     }
 }
 
-/// What webpki leaves out: keyUsage of the authorities on the path, and the root's path length.
-fn check_authorities(root: &Root<'_>, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+/// What webpki leaves out: keyUsage of the authorities on the path, and the root's path length. Returns how many they are.
+fn check_authorities(root: &Root<'_>, path: &VerifiedPath<'_>) -> Result<usize, webpki::Error> {
     let mut authorities = 0;
     for authority in path.intermediate_certificates() {
         authorities += 1;
@@ -321,7 +377,7 @@ fn check_authorities(root: &Root<'_>, path: &VerifiedPath<'_>) -> Result<(), web
     }
     match root.path_length {
         Some(limit) if authorities > usize::from(limit) => Err(webpki::Error::PathLenConstraintViolated),
-        _ => Ok(()),
+        _ => Ok(authorities),
     }
 }
 
@@ -336,6 +392,7 @@ impl<C: TlsCipherSuite> TlsVerifier<C> for Verifier<'_> {
     }
 
     fn verify_certificate(&mut self, transcript: &C::Hash, certificates: CertificateRef<'_>) -> Result<(), TlsError> {
+        self.deferred.inspect(|deferred| deferred.clear());
         let key = self.verify_chain(&certificates).map_err(|refusal| self.refuse(refusal))?;
         let digest = heapless::Vec::from_slice(&transcript.clone().finalize()).map_err(|_| TlsError::CryptoError)?;
         self.state = State::Chained { key, digest };

@@ -1,6 +1,7 @@
 //! Chains that a device is shown, and the reasons that it gives for refusing them.
 
 use crate::closing::TLS_KEY;
+use crate::forged::{Flight, HANDSHAKE, Script, inner, whole};
 use crate::network::{UTC, run};
 use crate::tls_server::{Attempt, Chain, Ended, NOT_BEFORE, unknown_critical};
 use rcgen::date_time_ymd;
@@ -96,5 +97,29 @@ fn the_failure_of_a_call_names_the_certificate_and_the_rule() {
             sender.close().await;
             client.close().await;
         });
+    }
+}
+
+/// ECDSA takes seconds on some boards: each signature is spread over polls, and a server is told nothing before all of them
+/// hold, also when all of its messages come in one record.
+#[test]
+fn signatures_take_their_turns_and_nothing_is_sent_before_they_hold() {
+    let chain = Chain::new(1, |_, params| params);
+    let apart = |flight: &[u8]| flight.chunks(100).map(|part| inner(part, HANDSHAKE)).collect();
+    let flights: [(&str, Flight<'_>); 2] = [("one record", &whole), ("many records", &apart)];
+    for (name, flight) in flights {
+        let script = || Script { flight, after: Vec::new() };
+        let watched = Attempt { script: script(), ..Attempt::new(&chain) }.watch();
+        assert_eq!((watched.ended, watched.answered), (Ended::Opened(None), true), "{name}");
+        // Three signatures of 32 bytes, four of which are done at once.
+        assert!(watched.polls >= 3 * 8, "{name}: {} polls", watched.polls);
+        // A root of the same name with another key: all is right but the chain's last signature.
+        let stranger = Chain { root: Chain::plain().root, shown: Chain::new(1, |_, params| params).shown };
+        let watched = Attempt { script: script(), ..Attempt::new(&stranger) }.watch();
+        assert_eq!(
+            (watched.ended, watched.answered),
+            (Ended::Refused(CertificateError::Signature, Some(1)), false),
+            "{name}"
+        );
     }
 }

@@ -142,6 +142,10 @@ impl<'a> Server<'a> {
         Self { rustls, secrets, script, hello, output: Vec::new(), replaced: false, done: false }
     }
 
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.rustls.is_handshaking()
+    }
+
     pub(crate) fn input(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             self.rustls.read_tls(&mut bytes).unwrap();

@@ -183,6 +183,14 @@ pub(crate) enum Ended {
     Panicked(String),
 }
 
+/// What can be seen of a handshake.
+pub(crate) struct Watched {
+    pub(crate) ended: Ended,
+    pub(crate) polls: usize,
+    /// The server has had the client's Finished.
+    pub(crate) answered: bool,
+}
+
 /// The server's side of a handshake.
 pub(crate) struct Attempt<'a> {
     pub(crate) chain: &'a Chain,
@@ -210,9 +218,15 @@ impl<'a> Attempt<'a> {
 
     /// Runs the handshake, and one read where the script has records for it.
     pub(crate) fn run(self) -> Ended {
+        self.watch().ended
+    }
+
+    /// The same, with what can be seen from outside.
+    pub(crate) fn watch(self) -> Watched {
         let reads = !self.script.after.is_empty();
         let server = Server::new(self.chain.config(), self.script, self.hello);
-        let socket = Socket(Rc::new(RefCell::new(server)));
+        let server = Rc::new(RefCell::new(server));
+        let socket = Socket(Rc::clone(&server));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();
         let peer = Peer {
@@ -238,11 +252,13 @@ impl<'a> Attempt<'a> {
                 },
             }
         };
+        let mut polls = 0;
         let to_end = AssertUnwindSafe(|| {
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
             let mut attempt = pin!(attempt);
             loop {
+                polls += 1;
                 match attempt.as_mut().poll(&mut Context::from_waker(&waker)) {
                     Poll::Ready(ended) => return ended,
                     // It lets other tasks have their turn.
@@ -251,9 +267,11 @@ impl<'a> Attempt<'a> {
                 }
             }
         });
-        catch_unwind(to_end).unwrap_or_else(|payload| {
+        let ended = catch_unwind(to_end).unwrap_or_else(|payload| {
             let text = payload.downcast_ref::<&str>().map(ToString::to_string);
             Ended::Panicked(text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default())
-        })
+        });
+        let answered = !server.borrow().is_handshaking();
+        Watched { ended, polls, answered }
     }
 }

@@ -1,7 +1,7 @@
 //! Verifies a server's chain and its signature, and prints how many instructions that takes: for `-icount shift=0`, under
 //! which QEMU counts a nanosecond for each.
 //!
-//! Exit status: 0 when a chain of RSA, and the signature behind it, take less than [`LONGEST`] instructions.
+//! Exit status: 0 when nothing that is done in one poll takes more than [`LONGEST`] instructions.
 #![no_std]
 #![no_main]
 
@@ -15,7 +15,7 @@ use embedded_tls::{
 };
 use semihosting::{println, process::exit};
 use servicebus_core::time::Timestamp;
-use servicebus_embassy::tls::{Algorithms, CertificateDer, Remembered, Root, Verifier};
+use servicebus_embassy::tls::{Algorithms, CertificateDer, Deferred, Remembered, Root, Verifier};
 use servicebus_firmware as _;
 
 /// Instructions that other tasks may have to wait.
@@ -64,25 +64,53 @@ fn since(before: u32) -> u32 {
     before.wrapping_sub(SYST::get_current()) % (1 << 24) * TICK
 }
 
+/// Instructions for one message of the server, with the signatures in it.
+struct Measured {
+    all: u32,
+    /// Of what is done in one poll, the most.
+    longest: u32,
+}
+
+/// Has a message taken, and what it puts off done in steps.
+fn measure<T>(deferred: &Deferred<'_>, take: impl FnOnce() -> T) -> (T, Measured) {
+    let before = SYST::get_current();
+    let taken = take();
+    let first = since(before);
+    let mut measured = Measured { all: first, longest: first };
+    loop {
+        let before = SYST::get_current();
+        let more = deferred.step();
+        let step = since(before);
+        measured.all += step;
+        measured.longest = measured.longest.max(step);
+        match more {
+            Ok(true) => {}
+            Ok(false) => return (taken, measured),
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    }
+}
+
 impl Chain {
-    /// Instructions for the chain and for the handshake's signature.
-    fn measure(&self, remembered: &Remembered) -> (u32, u32) {
+    /// For the chain, and for the handshake's signature.
+    fn measure(&self, remembered: &Remembered) -> (Measured, Measured) {
         let root = CertificateDer::from(self.root);
         let Ok(root) = Root::from_certificate(&root) else { panic!("{}: no root", self.name) };
         let roots = [root];
-        let mut verifier = Verifier::new(&roots, HOST, NOW, Algorithms::ALL).remembering(remembered);
+        let deferred = Deferred::new();
+        let verifier = Verifier::new(&roots, HOST, NOW, Algorithms::ALL).remembering(remembered);
+        let mut verifier = verifier.deferring(&deferred);
         let mut certificates = CertificateRef::with_context(&[]);
         for der in [self.server, self.middle] {
             assert!(certificates.entries.push(CertificateEntryRef::X509(der)).is_ok(), "there is room for sixteen");
         }
         let signature = CertificateVerifyRef { signature_scheme: self.scheme, signature: self.signature };
-        let before = SYST::get_current();
-        let chain =
-            TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &Transcript::default(), certificates);
-        let of_chain = since(before);
-        let before = SYST::get_current();
-        let handshake = TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, signature);
-        let of_signature = since(before);
+        let (chain, of_chain) = measure(&deferred, || {
+            TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &Transcript::default(), certificates)
+        });
+        let (handshake, of_signature) = measure(&deferred, || {
+            TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, signature)
+        });
         assert!(chain.is_ok() && handshake.is_ok() && verifier.is_proven(), "{}: {:?}", self.name, verifier.refusal());
         (of_chain, of_signature)
     }
@@ -101,12 +129,14 @@ fn main() -> ! {
         let remembered = Remembered::new(Duration::from_secs(60));
         let (of_chain, of_signature) = chain.measure(&remembered);
         let (again, _) = chain.measure(&remembered);
-        println!("{}: chain {of_chain}, signature {of_signature}, chain again {again}", chain.name);
-        if chain.name.starts_with("rsa") {
-            longest = longest.max(of_chain.max(of_signature));
-        }
-        assert!(again < of_chain / 4, "a chain that is remembered costs its hash");
+        let in_a_poll = of_chain.longest.max(of_signature.longest);
+        println!(
+            "{}: chain {}, signature {}, chain again {}, longest poll {in_a_poll}",
+            chain.name, of_chain.all, of_signature.all, again.all
+        );
+        longest = longest.max(in_a_poll);
+        assert!(again.all < of_chain.all / 4, "a chain that is remembered costs its hash");
     }
-    println!("longest with RSA: {longest} of {LONGEST}");
+    println!("longest poll: {longest} of {LONGEST}");
     exit(i32::from(longest >= LONGEST))
 }
