@@ -340,8 +340,8 @@ async fn dial<'d, R: Runtime, D: Dial>(
         pushed.map_err(|_| Failure::<R::Storage>::new(Cause::Argument(Argument::HostName)))?;
         Ok::<_, Failure<R::Storage>>((target.port, target.tls, until))
     })?;
-    log!(info, "connecting", host = host, port = port, tls = tls);
     let host = host.as_str();
+    log!(info, "connecting", host = host, port = port, tls = tls);
     // Made where it is awaited: from outside it would be kept a second time.
     let opening =
         async move { dialer.dial(Target { host, port, tls }).await.map_err(|error| unreachable::<R>(shared, error)) };

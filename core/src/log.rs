@@ -8,7 +8,8 @@
 
 /// Tells of an event: a level, what happened, and up to four fields that can be displayed.
 ///
-/// With `tracing` the fields are fields; with `defmt` they follow the text.
+/// With `tracing` the fields are fields; with `defmt` they follow the text, as [`defmt::Format`] has them: text and names are
+/// interned.
 macro_rules! log {
     ($level:ident, $text:literal $(, $name:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]
@@ -22,25 +23,93 @@ macro_rules! log {
         }
     }};
     (@defmt $level:ident, $text:literal) => {
-        ::defmt::$level!("{=str}", $text)
+        ::defmt::$level!($text)
     };
     (@defmt $level:ident, $text:literal, $a:ident = $x:expr) => {
-        ::defmt::$level!("{=str}: {=str}={}", $text, stringify!($a), ::defmt::Display2Format(&$x))
+        ::defmt::$level!("{=istr}: {=istr}={}", ::defmt::intern!($text), interned!($a), $x)
     };
     (@defmt $level:ident, $text:literal, $a:ident = $x:expr, $b:ident = $y:expr) => {
-        ::defmt::$level!("{=str}: {=str}={} {=str}={}", $text, stringify!($a), ::defmt::Display2Format(&$x),
-            stringify!($b), ::defmt::Display2Format(&$y))
+        ::defmt::$level!("{=istr}: {=istr}={} {=istr}={}", ::defmt::intern!($text), interned!($a), $x, interned!($b), $y)
     };
     (@defmt $level:ident, $text:literal, $a:ident = $x:expr, $b:ident = $y:expr, $c:ident = $z:expr) => {
-        ::defmt::$level!("{=str}: {=str}={} {=str}={} {=str}={}", $text, stringify!($a),
-            ::defmt::Display2Format(&$x), stringify!($b), ::defmt::Display2Format(&$y), stringify!($c),
-            ::defmt::Display2Format(&$z))
+        ::defmt::$level!("{=istr}: {=istr}={} {=istr}={} {=istr}={}", ::defmt::intern!($text), interned!($a), $x,
+            interned!($b), $y, interned!($c), $z)
     };
     (@defmt $level:ident, $text:literal, $a:ident = $x:expr, $b:ident = $y:expr, $c:ident = $z:expr,
         $d:ident = $w:expr) => {
-        ::defmt::$level!("{=str}: {=str}={} {=str}={} {=str}={} {=str}={}", $text, stringify!($a),
-            ::defmt::Display2Format(&$x), stringify!($b), ::defmt::Display2Format(&$y), stringify!($c),
-            ::defmt::Display2Format(&$z), stringify!($d), ::defmt::Display2Format(&$w))
+        ::defmt::$level!("{=istr}: {=istr}={} {=istr}={} {=istr}={} {=istr}={}", ::defmt::intern!($text), interned!($a), $x,
+            interned!($b), $y, interned!($c), $z, interned!($d), $w)
+    };
+}
+
+/// The name of a field as an index: `defmt` interns literals only.
+#[cfg(feature = "defmt")]
+macro_rules! interned {
+    (attempt) => {
+        ::defmt::intern!("attempt")
+    };
+    (bytes) => {
+        ::defmt::intern!("bytes")
+    };
+    (connection) => {
+        ::defmt::intern!("connection")
+    };
+    (delay_ms) => {
+        ::defmt::intern!("delay_ms")
+    };
+    (delivery) => {
+        ::defmt::intern!("delivery")
+    };
+    (entity) => {
+        ::defmt::intern!("entity")
+    };
+    (error) => {
+        ::defmt::intern!("error")
+    };
+    (failure) => {
+        ::defmt::intern!("failure")
+    };
+    (handle) => {
+        ::defmt::intern!("handle")
+    };
+    (host) => {
+        ::defmt::intern!("host")
+    };
+    (how) => {
+        ::defmt::intern!("how")
+    };
+    (left_ms) => {
+        ::defmt::intern!("left_ms")
+    };
+    (lock) => {
+        ::defmt::intern!("lock")
+    };
+    (locked_until) => {
+        ::defmt::intern!("locked_until")
+    };
+    (more) => {
+        ::defmt::intern!("more")
+    };
+    (pause_ms) => {
+        ::defmt::intern!("pause_ms")
+    };
+    (place) => {
+        ::defmt::intern!("place")
+    };
+    (port) => {
+        ::defmt::intern!("port")
+    };
+    (service) => {
+        ::defmt::intern!("service")
+    };
+    (tls) => {
+        ::defmt::intern!("tls")
+    };
+    (traceparent) => {
+        ::defmt::intern!("traceparent")
+    };
+    (utc) => {
+        ::defmt::intern!("utc")
     };
 }
 
@@ -70,9 +139,28 @@ macro_rules! spanned {
 /// Tells of a frame, at the level of traces; its payload is no part of it.
 macro_rules! log_frame {
     ($text:literal, $channel:expr, $frame:expr) => {
-        log!(trace, $text, channel = $channel, frame = format_args!("{:?}", $frame))
+        #[cfg(feature = "tracing")]
+        ::tracing::trace!(target: "servicebus", channel = %$channel, frame = ?$frame, $text);
+        #[cfg(feature = "defmt")]
+        ::defmt::trace!("{=istr}: channel={=u16} frame={}", ::defmt::intern!($text), $channel, $frame);
+        #[cfg(not(any(feature = "tracing", feature = "defmt")))]
+        if false {
+            let _ = (&$channel, &$frame);
+        }
     };
 }
+
+/// A frame's content as the logs have it.
+#[cfg(not(feature = "defmt"))]
+pub(crate) trait Logged: core::fmt::Debug {}
+#[cfg(not(feature = "defmt"))]
+impl<T: core::fmt::Debug> Logged for T {}
+
+/// A frame's content as the logs have it.
+#[cfg(feature = "defmt")]
+pub(crate) trait Logged: core::fmt::Debug + defmt::Format {}
+#[cfg(feature = "defmt")]
+impl<T: core::fmt::Debug + defmt::Format> Logged for T {}
 
 /// Something that may be absent, as text.
 pub(crate) struct Maybe<T>(pub(crate) Option<T>);
@@ -82,6 +170,16 @@ impl<T: core::fmt::Display> core::fmt::Display for Maybe<T> {
         match &self.0 {
             Some(value) => value.fmt(f),
             None => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<T: defmt::Format> defmt::Format for Maybe<T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match &self.0 {
+            Some(value) => defmt::write!(f, "{}", value),
+            None => defmt::write!(f, "-"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! UTC by SNTP (RFC 4330, RFC 5905 §14), over embassy-net's UDP.
 
 use crate::clock::Utc;
+use crate::format::texts;
 use core::cell::Cell;
-use core::fmt;
 use core::net::SocketAddr;
 use embassy_net::Stack;
 use embassy_net::dns::DnsQueryType;
@@ -133,15 +133,13 @@ pub enum SntpError {
     Denied,
 }
 
-impl fmt::Display for SntpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreachable => "the time server cannot be reached",
-            Self::NoAnswer => "the time server does not answer",
-            Self::Useless => "the time server's answer is useless",
-            Self::TooOften => "the time server was asked too often",
-            Self::Denied => "the time server does not serve us",
-        })
+texts! {
+    SntpError {
+        Self::Unreachable => "the time server cannot be reached",
+        Self::NoAnswer => "the time server does not answer",
+        Self::Useless => "the time server's answer is useless",
+        Self::TooOften => "the time server was asked too often",
+        Self::Denied => "the time server does not serve us",
     }
 }
 

@@ -1,6 +1,7 @@
 //! embassy-net's TCP.
 
 use crate::connect::{Close, Connect};
+use crate::format::texts;
 use core::cell::RefCell;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -77,7 +78,15 @@ impl<'d> Tcp<'d> {
         // Lets the reset of an earlier connection out; when it cannot leave, the time-out of the attempt ends it.
         let _ = socket.flush().await;
         #[cfg(feature = "defmt")]
-        defmt::debug!("TCP to {}:{=u16}", defmt::Display2Format(&address), port);
+        match core::net::IpAddr::from(address) {
+            core::net::IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                defmt::debug!("TCP to {=u8}.{=u8}.{=u8}.{=u8}:{=u16}", a, b, c, d, port);
+            }
+            core::net::IpAddr::V6(address) => {
+                defmt::debug!("TCP to {=[u8; 16]:02x}, port {=u16}", address.octets(), port);
+            }
+        }
         let connected = match within {
             Some(within) => {
                 with_timeout(within, socket.connect((address, port))).await.unwrap_or(Err(ConnectError::TimedOut))
@@ -173,16 +182,14 @@ pub enum TcpError {
     Connect(ConnectError),
 }
 
-impl fmt::Display for TcpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dns(_) => "the host's name could not be resolved",
-            Self::NoAddress => "the host's name has no address",
-            Self::Connect(ConnectError::ConnectionReset) => "the host refused the connection",
-            Self::Connect(ConnectError::TimedOut) => "the host does not answer",
-            Self::Connect(ConnectError::NoRoute) => "there is no route to the host",
-            Self::Connect(ConnectError::InvalidState) => "the socket is in use",
-        })
+texts! {
+    TcpError {
+        Self::Dns(_) => "the host's name could not be resolved",
+        Self::NoAddress => "the host's name has no address",
+        Self::Connect(ConnectError::ConnectionReset) => "the host refused the connection",
+        Self::Connect(ConnectError::TimedOut) => "the host does not answer",
+        Self::Connect(ConnectError::NoRoute) => "there is no route to the host",
+        Self::Connect(ConnectError::InvalidState) => "the socket is in use",
     }
 }
 

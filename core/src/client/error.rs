@@ -23,6 +23,7 @@ struct Details<S: Storage> {
 
 /// What can be done about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The service refused the call for a reason of its own: [`Error::reason`] names it.
@@ -69,6 +70,7 @@ pub enum ErrorKind {
 
 /// What a call that failed has done at the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ErrorOutcome {
     /// Nothing: it was not sent, or the service refused it.
@@ -96,7 +98,7 @@ impl<S: Storage> Error<S> {
         Self::of(Failure::told(Cause::Argument(argument), why))
     }
 
-    fn failure(&self) -> &Failure<S> {
+    pub(crate) fn failure(&self) -> &Failure<S> {
         &self.0.failure
     }
 

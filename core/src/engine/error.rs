@@ -61,6 +61,7 @@ pub mod condition {
 
 /// The tables and numbers that can run out; each names the knob to turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Capacity {
     /// `sessions` of the storage, or the peer's channel-max.
@@ -95,6 +96,7 @@ macro_rules! violations {
     ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
         /// What a peer did wrong, by the error condition that tells it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum Violation { $($(#[$meta])* $variant,)* }
 
@@ -139,6 +141,7 @@ violations! {
 
 /// Why a verb could not be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EngineError {
     /// The connection is closing or closed.
@@ -181,6 +184,7 @@ impl core::error::Error for EngineError {}
 
 /// Why a connection is over. Nothing that arrives afterwards is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The peer answered with something that is not AMQP 1.0: its first four bytes, or its header of another AMQP.
@@ -265,6 +269,7 @@ impl core::error::Error for ConnectionError {}
 
 /// The kind of a [`ConnectionError`]: what is left where there is no room for its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConnectionErrorKind {
     /// The peer answered with something that is not AMQP 1.0.
@@ -291,6 +296,7 @@ pub enum ConnectionErrorKind {
 
 /// What a peer speaks instead of AMQP 1.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Spoken {
     /// HTTP: a proxy, or a port of the management API.
@@ -350,6 +356,7 @@ impl From<FrameError> for ConnectionError {
 
 /// The kind of an outcome, without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OutcomeKind {
     /// `accepted`
     Accepted,

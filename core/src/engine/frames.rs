@@ -5,13 +5,13 @@ use super::connection::{ConnectionRole, Ending, Phase};
 use super::id::SessionIndex;
 use super::reassembly::Destination;
 use super::{Capacity, Connection, ConnectionError, EngineError, Handler, Subject, Violation};
+use crate::log::Logged;
 use crate::storage::{Buffer, RxOf, Storage, TxOf};
 use crate::time::Instant;
 use crate::wire::frame::{Frame, Kind, Outgoing};
 use crate::wire::performative::PerformativeView;
 use crate::wire::sasl::SaslFrame;
 use crate::wire::{Decode, DecodeError, Decoder, Encode, Full};
-use core::fmt;
 
 /// What is wrong with a frame.
 pub(super) enum Wrong {
@@ -32,7 +32,7 @@ impl From<DecodeError> for Wrong {
 pub(super) const OUTBOX_FULL: EngineError = EngineError::NoCapacity(Capacity::Outbox);
 
 /// Writes a frame; false when there is no room for it.
-pub(super) fn write_frame(tx: &mut impl Buffer, channel: u16, body: &(impl Encode + fmt::Debug)) -> bool {
+pub(super) fn write_frame(tx: &mut impl Buffer, channel: u16, body: &(impl Encode + Logged)) -> bool {
     let Ok(size) = crate::wire::encode(&Outgoing { kind: Kind::Amqp, channel, body }, tx.spare()) else { return false };
     tx.commit(size);
     log_frame!("sends", channel, body);
@@ -217,12 +217,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Appends a frame to the outbox, or nothing.
-    pub(super) fn push_frame(
-        &mut self,
-        kind: Kind,
-        channel: u16,
-        body: &(impl Encode + core::fmt::Debug),
-    ) -> Result<(), Full> {
+    pub(super) fn push_frame(&mut self, kind: Kind, channel: u16, body: &(impl Encode + Logged)) -> Result<(), Full> {
         self.push_body(kind, channel, body)?;
         if kind == Kind::Amqp {
             log_frame!("sends", channel, body);

@@ -35,7 +35,7 @@ impl<S: Storage> ClientMachine<S> {
         match &result {
             Poll::Ready(Ok(())) => {
                 let lock = Maybe(message.token);
-                log!(debug, "settled", entity = entity.address(), lock = lock, how = disposition.name());
+                log!(debug, "settled", entity = entity.address(), lock = lock, how = disposition);
             }
             Poll::Ready(Err(failure)) => {
                 let lock = Maybe(message.token);

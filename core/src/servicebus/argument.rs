@@ -2,6 +2,7 @@
 
 /// A value of a call's or a setting's, named when it does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Argument {
     /// The connection string.

@@ -16,6 +16,7 @@ pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// Why a message was not added to a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BatchError {
     /// The batch has no room for it; it fits into an empty one.

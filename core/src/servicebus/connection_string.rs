@@ -46,6 +46,7 @@ pub struct ConnectionString<'a> {
 
 /// What is wrong with a connection string; the key is named in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConnectionStringError<'a> {
     /// A part that is not `key=value`.

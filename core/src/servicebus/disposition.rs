@@ -133,6 +133,13 @@ impl Encode for Entries<'_> {
     }
 }
 
+/// Its name.
+impl core::fmt::Display for Disposition<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl<'a> Disposition<'a> {
     /// What becomes of the message, in a word.
     pub const fn name(&self) -> &'static str {

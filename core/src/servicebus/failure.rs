@@ -9,6 +9,7 @@ use core::fmt;
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Cause {
     /// The service said so.
@@ -69,6 +70,7 @@ impl Cause {
 
 /// What not every service offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Offer {
     /// Sessions whose lock another receiver can take over.

@@ -321,6 +321,7 @@ impl Encode for MessageRef<'_> {
 
 /// A message that the service would refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// The named field has more than 128 characters.

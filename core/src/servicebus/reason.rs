@@ -6,6 +6,7 @@ macro_rules! reasons {
     ($( $(#[$meta:meta])* $name:ident = $condition:literal, $status:literal, $sdk:literal, $transient:literal; )*) => {
         /// Why the service refused or ended something, by the names that users of the official SDKs know.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum Reason { $( $(#[$meta])* $name, )* }
 

@@ -112,6 +112,7 @@ impl fmt::Debug for SharedAccessSignature<'_> {
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SasError {
     /// The text is no shared access signature, or lacks a field.

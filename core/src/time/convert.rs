@@ -5,6 +5,7 @@ use core::fmt;
 
 /// A time beyond the range of the other type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TimeOutOfRange;
 
 impl fmt::Display for TimeOutOfRange {

@@ -241,6 +241,7 @@ macro_rules! choice {
     ($( $(#[$meta:meta])* $name:ident: $base:ty { $( $(#[$choice_meta:meta])* $choice:ident = $value:literal, )* } )*) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub enum $name { $( $(#[$choice_meta])* $choice, )* }
 
         impl $crate::wire::Encode for $name {

@@ -102,6 +102,7 @@ mod uuids {
 
 /// A value is of another type, or beyond the range of the wanted one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WrongValue {
     wanted: &'static str,
     found: &'static str,

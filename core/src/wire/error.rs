@@ -6,6 +6,7 @@ use core::fmt;
 
 /// Why bytes are not the AMQP value that was asked for. A word in size, since everything that is decoded may carry one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The value needs more bytes than there are, or a compound's items end beyond its size.
@@ -45,6 +46,7 @@ macro_rules! expected {
     ($($variant:ident = $name:literal,)*) => {
         /// What was asked for when something else was there.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum Expected {
             $(#[doc = concat!("`", $name, "`")] $variant,)*
@@ -109,6 +111,7 @@ impl fmt::Display for Expected {
 
 /// Names a field of a composite type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FieldName {
     pub(super) composite: u8,
     pub(super) index: u8,

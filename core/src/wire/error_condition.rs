@@ -6,6 +6,7 @@ composite! {
     /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
     /// list (docs/evidence/wire-protocol.md §0 fact 13).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     ErrorCondition<'a> = 0x1d "amqp:error:list" {
         /// What happened, as a symbol.
         condition: Symbol<'a> [mandatory],

@@ -38,6 +38,7 @@ pub struct Frame<'a> {
 
 /// Bytes that are no frame of this connection: nothing after them can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FrameError {
     /// The size is smaller than the header it includes.

@@ -57,6 +57,7 @@ composite! {
 
     /// Where messages of a link come from (AMQP 1.0 §3.5.3).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Source<'a> = 0x28 "amqp:source:list" {
         /// The node's address.
         address: Value<'a> [optional],
@@ -84,6 +85,7 @@ composite! {
 
     /// Where messages of a link go (AMQP 1.0 §3.5.4).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Target<'a> = 0x29 "amqp:target:list" {
         /// The node's address.
         address: Value<'a> [optional],
@@ -307,6 +309,7 @@ impl<'a> Decode<'a> for MessageId<'a> {
 
 /// The state of a delivery: an outcome, or something on the way to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DeliveryState<'a> {
     /// How much has been received.
     Received(Received),

@@ -6,6 +6,7 @@ use super::{Encode, Map, Sink};
 composite! {
     /// How far a delivery was received (AMQP 1.0 §3.4.1).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Received = 0x23 "amqp:received:list" {
         /// The section.
         section_number: u32 [mandatory],
@@ -19,6 +20,7 @@ composite! {
 
     /// The message is refused (AMQP 1.0 §3.4.3).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Rejected<'a> = 0x25 "amqp:rejected:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
@@ -30,6 +32,7 @@ composite! {
 
     /// The message was not processed and is to be changed (AMQP 1.0 §3.4.5).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Modified<'a> = 0x27 "amqp:modified:list" {
         /// Whether the delivery counts as failed.
         delivery_failed: bool [optional],
@@ -42,6 +45,7 @@ composite! {
 
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome<'a> {
     /// `accepted`
     Accepted,

@@ -11,6 +11,7 @@ pub use super::error_condition::ErrorCondition;
 composite! {
     /// Negotiates connection parameters (AMQP 1.0 §2.7.1).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Open<'a> = 0x10 "amqp:open:list" {
         /// The id of the source container.
         container_id: &'a str [mandatory],
@@ -36,6 +37,7 @@ composite! {
 
     /// Begins a session on a channel (AMQP 1.0 §2.7.2).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Begin<'a> = 0x11 "amqp:begin:list" {
         /// The channel of the peer's begin that this one answers.
         remote_channel: u16 [optional],
@@ -57,6 +59,7 @@ composite! {
 
     /// Attaches a link to a session (AMQP 1.0 §2.7.3).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Attach<'a> = 0x12 "amqp:attach:list" {
         /// The name of the link.
         name: &'a str [mandatory],
@@ -90,6 +93,7 @@ composite! {
 
     /// Updates link or session flow state (AMQP 1.0 §2.7.4).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Flow<'a> = 0x13 "amqp:flow:list" {
         /// The next transfer-id expected; null only before the peer's begin was seen.
         next_incoming_id: u32 [optional],
@@ -117,6 +121,7 @@ composite! {
 
     /// Transfers a message or a part of one (AMQP 1.0 §2.7.5). The payload follows it in the frame.
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Transfer<'a> = 0x14 "amqp:transfer:list" {
         /// The link.
         handle: u32 [mandatory],
@@ -144,6 +149,7 @@ composite! {
 
     /// Informs of the state of a range of deliveries (AMQP 1.0 §2.7.6).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Disposition<'a> = 0x15 "amqp:disposition:list" {
         /// The role of the endpoint that sends this.
         role: Role [mandatory],
@@ -161,6 +167,7 @@ composite! {
 
     /// Detaches a link from its session (AMQP 1.0 §2.7.7).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Detach<'a> = 0x16 "amqp:detach:list" {
         /// The link.
         handle: u32 [mandatory],
@@ -172,6 +179,7 @@ composite! {
 
     /// Ends a session (AMQP 1.0 §2.7.8).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     End<'a> = 0x17 "amqp:end:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
@@ -179,6 +187,7 @@ composite! {
 
     /// Closes a connection (AMQP 1.0 §2.7.9).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Close<'a> = 0x18 "amqp:close:list" {
         /// Why.
         error: ErrorCondition<'a> [optional],
@@ -229,6 +238,7 @@ impl Role {
 
 /// What can stand in an attach's target: a node, or a transaction coordinator (AMQP 1.0 §4.5.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TargetArchetype<'a> {
     /// An ordinary target.
     Target(Target<'a>),
@@ -260,6 +270,7 @@ impl<'a> Decode<'a> for TargetArchetype<'a> {
 
 /// Any performative.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Performative<'a> {
     /// `open`
     Open(Open<'a>),

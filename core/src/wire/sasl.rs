@@ -8,6 +8,7 @@ use core::fmt;
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslMechanisms<'a> = 0x40 "amqp:sasl-mechanisms:list" {
         /// Their names.
         sasl_server_mechanisms: Multiple<'a> [mandatory],
@@ -25,6 +26,7 @@ composite! {
 
     /// A server's question (AMQP 1.0 §5.3.3.3).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslChallenge<'a> = 0x42 "amqp:sasl-challenge:list" {
         /// The mechanism's data.
         challenge: &'a [u8] [mandatory],
@@ -38,6 +40,7 @@ composite! {
 
     /// How it ended (AMQP 1.0 §5.3.3.5).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslOutcome<'a> = 0x44 "amqp:sasl-outcome:list" {
         /// The result.
         code: SaslCode [mandatory],
@@ -85,6 +88,7 @@ impl fmt::Debug for SaslResponse<'_> {
 
 /// Any SASL frame's body.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SaslFrame<'a> {
     /// `sasl-mechanisms`
     Mechanisms(SaslMechanisms<'a>),

@@ -8,6 +8,7 @@ use core::fmt;
 
 /// There is no room for the encoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Full;
 
 impl fmt::Display for Full {

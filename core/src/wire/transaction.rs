@@ -6,6 +6,7 @@ use super::{Multiple, Value};
 composite! {
     /// The target of a link that controls transactions (AMQP 1.0 §4.5.1).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Coordinator<'a> = 0x30 "amqp:coordinator:list" {
         /// What the coordinator can do.
         capabilities: Multiple<'a> [optional],
@@ -29,6 +30,7 @@ composite! {
 
     /// The outcome of a declare (AMQP 1.0 §4.5.5).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Declared<'a> = 0x33 "amqp:declared:list" {
         /// The new transaction.
         txn_id: &'a [u8] [mandatory],
@@ -36,6 +38,7 @@ composite! {
 
     /// A delivery state that belongs to a transaction (AMQP 1.0 §4.5.6).
     #[derive(Debug)]
+    #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     TransactionalState<'a> = 0x34 "amqp:transactional-state:list" {
         /// The transaction.
         txn_id: &'a [u8] [mandatory],

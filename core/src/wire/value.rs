@@ -79,6 +79,7 @@ impl fmt::Debug for Uuid {
 
 /// Any AMQP value. Compound values are views that decode their items on demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// `null`

@@ -305,6 +305,7 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
 
 /// Why the flash does not hold what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SpoolError<E> {
     /// The range is not of two or more whole pages of the flash, or that has words of more than 32 bytes.

@@ -112,6 +112,16 @@ impl<E: fmt::Display> fmt::Display for TlsDialError<E> {
 
 impl<E: fmt::Display + fmt::Debug> core::error::Error for TlsDialError<E> {}
 
+#[cfg(feature = "defmt")]
+impl<E: defmt::Format> defmt::Format for TlsDialError<E> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Connect(error) => defmt::write!(f, "{}", error),
+            Self::Handshake(error) => defmt::write!(f, "{}", error),
+        }
+    }
+}
+
 /// An encrypted connection.
 pub struct Encrypted<'a, S: Read + Write + 'a>(TlsConnection<'a, Socket<S>, Suite>);
 

@@ -148,3 +148,60 @@ impl fmt::Display for HandshakeError {
 }
 
 impl core::error::Error for HandshakeError {}
+
+/// The names of embedded-tls' errors. Its own feature `defmt` would log its keys' derivation too.
+#[cfg(feature = "defmt")]
+impl defmt::Format for HandshakeError {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        macro_rules! names {
+            ($error:ident: $($name:ident = $text:literal)*) => {
+                match $error {
+                    $(TlsError::$name => defmt::intern!($text),)*
+                    TlsError::HandshakeAborted(..) | TlsError::AbortHandshake(..) => defmt::intern!("alert"),
+                    TlsError::ParseError(_) => defmt::intern!("ParseError"),
+                    TlsError::Io(_) => defmt::intern!("Io"),
+                }
+            };
+        }
+        match self {
+            Self::Refused(refusal) => defmt::write!(f, "{}", refusal),
+            Self::Tls(TlsError::HandshakeAborted(_, description)) => {
+                defmt::write!(f, "TLS handshake: the server's alert {=u8}", *description as u8);
+            }
+            Self::Tls(error) => {
+                let name = names!(error:
+                    ConnectionClosed = "ConnectionClosed"
+                    Unimplemented = "Unimplemented"
+                    MissingHandshake = "MissingHandshake"
+                    IoError = "IoError"
+                    InternalError = "InternalError"
+                    InvalidRecord = "InvalidRecord"
+                    UnknownContentType = "UnknownContentType"
+                    InvalidNonceLength = "InvalidNonceLength"
+                    InvalidTicketLength = "InvalidTicketLength"
+                    UnknownExtensionType = "UnknownExtensionType"
+                    InsufficientSpace = "InsufficientSpace"
+                    InvalidHandshake = "InvalidHandshake"
+                    InvalidCipherSuite = "InvalidCipherSuite"
+                    InvalidSignatureScheme = "InvalidSignatureScheme"
+                    InvalidSignature = "InvalidSignature"
+                    InvalidExtensionsLength = "InvalidExtensionsLength"
+                    InvalidSessionIdLength = "InvalidSessionIdLength"
+                    InvalidSupportedVersions = "InvalidSupportedVersions"
+                    InvalidApplicationData = "InvalidApplicationData"
+                    InvalidKeyShare = "InvalidKeyShare"
+                    InvalidCertificate = "InvalidCertificate"
+                    InvalidCertificateEntry = "InvalidCertificateEntry"
+                    InvalidCertificateRequest = "InvalidCertificateRequest"
+                    InvalidPrivateKey = "InvalidPrivateKey"
+                    UnableToInitializeCryptoEngine = "UnableToInitializeCryptoEngine"
+                    OutOfMemory = "OutOfMemory"
+                    CryptoError = "CryptoError"
+                    EncodeError = "EncodeError"
+                    DecodeError = "DecodeError"
+                );
+                defmt::write!(f, "TLS handshake: {=istr}", name);
+            }
+        }
+    }
+}

@@ -27,13 +27,3 @@ pub use remembered::Remembered;
 pub use root::{Root, RootError};
 pub use rustls_pki_types::{CertificateDer, TrustAnchor};
 pub use verifier::{Algorithms, Verifier};
-
-#[cfg(feature = "defmt")]
-servicebus_core::format_as_text! {
-    [] HandshakeError;
-    [] CertificateError;
-    [] Refusal;
-    [] RefusedCertificate;
-    [] RootError;
-    [E: core::fmt::Display] TlsDialError<E>;
-}

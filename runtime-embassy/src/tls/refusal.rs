@@ -3,6 +3,7 @@
 use super::certificate::{Certificate, key_algorithm};
 use super::ecdsa::Algorithm;
 use super::root::Root;
+use crate::format::texts;
 use core::fmt;
 use core::time::Duration;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -256,28 +257,26 @@ impl<'c> Chain<'c> {
     }
 }
 
-impl fmt::Display for CertificateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "no certificate, or no signature of the handshake",
-            Self::Malformed => "malformed",
-            Self::Extension => "unknown critical extension",
-            Self::TooLong => "the chain takes too many certificates or signatures",
-            Self::Host => "not for this host",
-            Self::Untrusted => "its issuer is no trusted root",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not valid yet",
-            Self::Clock => "the clock is not set",
-            Self::NotAnAuthority => "it signed a certificate and is no authority",
-            Self::AuthorityAsServer => "an authority's, not a server's",
-            Self::PathLength => "path length exceeded",
-            Self::NameConstraint => "name constraint violated",
-            Self::KeyUsage => "key usage does not allow it",
-            Self::ExtendedKeyUsage => "extended key usage is not for servers",
-            Self::Algorithm => "unknown kind of signature",
-            Self::Signature => "wrong signature",
-            Self::HandshakeSignature => "wrong signature of the handshake",
-        })
+texts! {
+    CertificateError {
+        Self::Missing => "no certificate, or no signature of the handshake",
+        Self::Malformed => "malformed",
+        Self::Extension => "unknown critical extension",
+        Self::TooLong => "the chain takes too many certificates or signatures",
+        Self::Host => "not for this host",
+        Self::Untrusted => "its issuer is no trusted root",
+        Self::Expired => "expired",
+        Self::NotYetValid => "not valid yet",
+        Self::Clock => "the clock is not set",
+        Self::NotAnAuthority => "it signed a certificate and is no authority",
+        Self::AuthorityAsServer => "an authority's, not a server's",
+        Self::PathLength => "path length exceeded",
+        Self::NameConstraint => "name constraint violated",
+        Self::KeyUsage => "key usage does not allow it",
+        Self::ExtendedKeyUsage => "extended key usage is not for servers",
+        Self::Algorithm => "unknown kind of signature",
+        Self::Signature => "wrong signature",
+        Self::HandshakeSignature => "wrong signature of the handshake",
     }
 }
 
@@ -295,6 +294,23 @@ impl fmt::Display for Refusal {
         match &self.certificate {
             Some(certificate) => write!(f, "{certificate}: {}", self.error),
             None => write!(f, "TLS server refused: {}", self.error),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for RefusedCertificate {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "certificate {=u8} ({=str})", self.index, self.name());
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Refusal {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match &self.certificate {
+            Some(certificate) => defmt::write!(f, "{}: {}", certificate, self.error),
+            None => defmt::write!(f, "{}", self.error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whom the device trusts.
 
 use super::certificate::Certificate;
-use core::fmt;
+use crate::format::texts;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
 /// An authority that chains may end at.
@@ -47,12 +47,10 @@ pub enum RootError {
     NotAnAuthority,
 }
 
-impl fmt::Display for RootError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not an X.509 certificate",
-            Self::NotAnAuthority => "the certificate may not sign certificates",
-        })
+texts! {
+    RootError {
+        Self::Malformed => "not an X.509 certificate",
+        Self::NotAnAuthority => "the certificate may not sign certificates",
     }
 }
 

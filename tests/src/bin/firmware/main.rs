@@ -75,6 +75,8 @@ const STACKS: [(&str, u32); 2] = [("telemetry", 12_000), ("telemetry_tls", 22_00
 /// What a board tells through `defmt`: a line of each kind begins so.
 const LOGGED: [&str; 6] =
     ["info: connected", "debug: link attached", "debug: received", "debug: settled", "trace: ", "printed: telemetry: "];
+/// The average size of a frame, with every event and each frame of the protocol: indices and values, no text.
+const FRAME: usize = 32;
 /// What no log may have in it: the key, the token made of it, the bodies of commands.
 const SECRETS: [&str; 3] = ["SAS_KEY_VALUE", "SharedAccessSignature", "led "];
 
@@ -380,6 +382,8 @@ async fn logged(folder: &Path) -> Result<Checks> {
     for line in lines.iter().filter(|line| !line.starts_with("trace") && !line.starts_with("debug")) {
         println!("telemetry_defmt: {line}");
     }
+    let average = bytes.len() / lines.len().max(1);
+    checks.check(&format!("a frame takes {average} bytes, {FRAME} at most"), average <= FRAME);
     for start in LOGGED {
         checks.check(&format!("it tells `{start}`"), lines.iter().any(|line| line.starts_with(start)));
     }
