@@ -81,6 +81,7 @@ impl<S: Storage> ClientMachine<S> {
         self.pump(clock);
         self.advance_requests(clock);
         self.advance_links(clock);
+        self.take_back_credit(clock);
         self.advance_close(clock);
     }
 

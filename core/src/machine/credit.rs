@@ -374,6 +374,11 @@ impl<S: Storage> Credit<S> {
         self.without_places.mark(place);
     }
 
+    /// Whether it waits for a place.
+    pub(super) fn waits_for_place(&self, place: u32) -> bool {
+        self.without_places.has(place)
+    }
+
     /// The one whose turn it is.
     pub(super) fn take_without_place(&mut self) -> Option<u32> {
         self.without_places.take()

@@ -73,7 +73,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Asks a link that has credit whether it is alive; false where there is nothing to ask.
-    fn probe(&mut self, place: u32, clock: Clock) -> bool {
+    pub(super) fn probe(&mut self, place: u32, clock: Clock) -> bool {
         let up = self.links.get(place).is_some_and(|endpoint| endpoint.is_up() && !endpoint.is_closing());
         up && !self.credit.is_draining(place) && self.stock(place).expected > 0 && self.start_drain(place, clock)
     }

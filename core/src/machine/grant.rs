@@ -1,8 +1,8 @@
 //! Credit is granted: within what the tables of the connection have room for, and to those who wait, in turn.
 
-use super::ClientMachine;
 use super::credit::{Budget, Grant};
-use super::links::Sort;
+use super::links::{Endpoint, Sort};
+use super::{ClientMachine, Clock};
 use crate::engine::Connection;
 use crate::storage::{Features, Payloads, Storage};
 
@@ -56,6 +56,30 @@ impl<S: Storage> ClientMachine<S> {
             self.credit.wait_for_place(place);
         }
         !none
+    }
+
+    /// Where places are few, all of them may be promised to receivers that came first: while a receiver has none, the one
+    /// with the most unused credit gives it back by a drain, and asks for its share anew (docs/evidence/field-reports.md
+    /// C12).
+    pub(super) fn take_back_credit(&mut self, clock: Clock) {
+        if !S::Payloads::BOUNDED || !self.starved {
+            return;
+        }
+        let (mut most, mut greediest, mut lacks) = (1, None, false);
+        for place in 0..self.links.end() {
+            if self.credit.is_draining(place) {
+                return;
+            }
+            let credit = self.stock(place).expected;
+            let receives = self.links.get(place).is_some_and(Endpoint::is_receiver);
+            lacks |= receives && credit == 0 && self.credit.waits_for_place(place);
+            if receives && credit > most {
+                (most, greediest) = (credit, Some(place));
+            }
+        }
+        if let Some(place) = greediest.filter(|_| lacks) {
+            self.probe(place, clock);
+        }
     }
 
     /// Room was made: requests, links and messages get it in turn, as far as it goes.

@@ -2,7 +2,8 @@
 
 use crate::scripted::{self, Server};
 use crate::stage::{
-    DAY, Ending, MINUTE, SECOND, add_queue, ended_by, ending, longest, observe, policy, settings, world,
+    DAY, Ending, MINUTE, SECOND, add_queue, ended_by, ending, longest, observe, on_both_storages, policy, settings_of,
+    world,
 };
 use crate::valve::Valve;
 use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
@@ -14,12 +15,13 @@ use servicebus_simulation::World;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::handler::handler;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
 /// How often a session processor accepts in a minute when each session is detached for `condition` after `life`.
-fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usize) -> u32 {
+fn accepts_in_a_minute<S: Complete>(condition: &'static str, life: Duration, concurrent: usize) -> u32 {
     let accepts = Rc::new(Cell::new(0));
     let counted = Rc::clone(&accepts);
     let script = move |server: &mut Server, item: &Item<'_>| {
@@ -33,7 +35,7 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
         true
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::default()), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, RetryPolicy::default()), script);
         let options = SessionProcessorOptions::new().with_max_concurrent_sessions(concurrent);
         let processor = client.session_processor(Entity::queue("q"), options);
         world.spawn(async move {
@@ -45,8 +47,7 @@ fn accepts_in_a_minute(condition: &'static str, life: Duration, concurrent: usiz
     accepts.get()
 }
 
-#[test]
-fn sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3() {
+fn sessions_are_accepted_with_pauses<S: Complete>() {
     for (condition, life, concurrent) in [
         ("com.microsoft:session-lock-lost", Duration::ZERO, 1),
         ("com.microsoft:session-lock-lost", Duration::from_millis(20), 1),
@@ -56,7 +57,7 @@ fn sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3() {
         ("com.microsoft:message-lock-lost", Duration::from_millis(5), 1),
         ("amqp:internal-error", Duration::from_millis(20), 1),
     ] {
-        let accepts = accepts_in_a_minute(condition, life, concurrent);
+        let accepts = accepts_in_a_minute::<S>(condition, life, concurrent);
         // With the default policy's pauses there are about eight in a minute.
         let each = accepts / concurrent as u32;
         assert!((3..=20).contains(&each), "{condition} after {life:?}, {concurrent} at once: {each}");
@@ -64,9 +65,9 @@ fn sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3() {
 }
 
 /// How often a client dials in two minutes when every connection is cut after this life.
-fn dials_in_two_minutes(life: Duration, hang_up: impl Fn(&World) + 'static) -> u64 {
+fn dials_in_two_minutes<S: Complete>(life: Duration, hang_up: fn(&World)) -> u64 {
     observe(&world(QueueDescription::default()), async move |world| {
-        let client = world.client_with(settings(&world, RetryPolicy::default()));
+        let client = world.client_with(settings_of::<S>(&world, RetryPolicy::default()));
         let receiver = client.receiver("q").unwrap();
         world.spawn(async move {
             loop {
@@ -88,14 +89,13 @@ fn dials_in_two_minutes(life: Duration, hang_up: impl Fn(&World) + 'static) -> u
     })
 }
 
-#[test]
-fn connections_that_live_a_second_are_dialled_again_with_growing_pauses_c17() {
+fn connections_are_dialled_with_pauses<S: Complete>() {
     let mut judge = Judge::new();
     for millis in [1_050, 1_100, 1_500, 2_000, 3_000] {
         let life = Duration::from_millis(millis);
         let every_life = MINUTE.as_millis() as u64 * 2 / millis;
-        let cut = dials_in_two_minutes(life, World::cut);
-        let closed = dials_in_two_minutes(life, |world| {
+        let cut = dials_in_two_minutes::<S>(life, World::cut);
+        let closed = dials_in_two_minutes::<S>(life, |world| {
             world.broker(|broker, clock| {
                 for id in broker.connections() {
                     broker.close_connection(id, clock);
@@ -112,10 +112,10 @@ fn connections_that_live_a_second_are_dialled_again_with_growing_pauses_c17() {
 }
 
 /// How a call ends while connections are refused, and after how many dials.
-fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
+fn unreachable<S: Complete>(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
     observe(&world(QueueDescription::default()), async move |world| {
         world.set_reachable(false);
-        let (client, valve) = Valve::client(&world, settings(&world, retry));
+        let (client, valve) = Valve::client(&world, settings_of::<S>(&world, retry));
         let limit = MINUTE * 60;
         let later = world.clock().utc + MINUTE;
         let ended = match verb {
@@ -132,8 +132,7 @@ fn unreachable(retry: RetryPolicy, verb: &'static str) -> (Ending, u32) {
     })
 }
 
-#[test]
-fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
+fn a_call_takes_no_longer_than_its_policy<S: Complete>() {
     let mut judge = Judge::new();
     let fixed = policy(3).with_mode(RetryMode::Fixed);
     for retry in [policy(0), policy(1), policy(2), policy(3), policy(5), fixed, RetryPolicy::default()] {
@@ -141,7 +140,7 @@ fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
         let pauses = longest(&retry) - retry.try_timeout * (retry.max_retries + 1);
         let attempts = retry.max_retries + 1;
         for verb in ["send", "schedule", "peek", "size_limits", "accept_session", "receive"] {
-            let (ended, dials) = unreachable(retry, verb);
+            let (ended, dials) = unreachable::<S>(retry, verb);
             let name = format!("{verb}, {} retries, {:?}", retry.max_retries, retry.mode);
             judge.case(
                 name,
@@ -163,7 +162,7 @@ fn a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4() {
 }
 
 /// How often a node's link is attached in seven seconds when each is answered and detached in one segment.
-fn node_attaches(node: &'static str, condition: &'static str, calls: usize) -> u32 {
+fn node_attaches<S: Complete>(node: &'static str, condition: &'static str, calls: usize) -> u32 {
     let attaches = Rc::new(Cell::new(0));
     let counted = Rc::clone(&attaches);
     let script = move |server: &mut Server, item: &Item<'_>| {
@@ -177,7 +176,7 @@ fn node_attaches(node: &'static str, condition: &'static str, calls: usize) -> u
     let queue = world(QueueDescription::default());
     add_queue(&queue, "a", QueueDescription::default());
     observe(&queue, async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(2)), script);
         for number in 0..calls {
             let (client, name) = (client.clone(), if number % 2 == 0 { "q" } else { "a" });
             world.spawn(async move {
@@ -192,8 +191,7 @@ fn node_attaches(node: &'static str, condition: &'static str, calls: usize) -> u
     attaches.get()
 }
 
-#[test]
-fn a_node_that_is_refused_is_attached_again_with_pauses_h2() {
+fn a_node_is_attached_with_pauses<S: Complete>() {
     let mut judge = Judge::new();
     for (node, condition, calls) in [
         ("$cbs", "amqp:not-allowed", 1),
@@ -205,9 +203,16 @@ fn a_node_that_is_refused_is_attached_again_with_pauses_h2() {
         ("$management", "amqp:internal-error", 1),
         ("$management", "com.microsoft:server-busy", 2),
     ] {
-        let attaches = node_attaches(node, condition, calls);
+        let attaches = node_attaches::<S>(node, condition, calls);
         let each = attaches / calls as u32;
         judge.case(format!("{node} {condition} {calls}"), each, |each| (1..=20).contains(each), |each| *each >= 200);
     }
     judge.finish();
+}
+
+on_both_storages! {
+    sessions_that_are_lost_again_and_again_are_accepted_with_pauses_c3 => sessions_are_accepted_with_pauses;
+    connections_that_live_a_second_are_dialled_again_with_growing_pauses_c17 => connections_are_dialled_with_pauses;
+    a_call_to_an_unreachable_service_takes_no_longer_than_its_policy_c20_n4 => a_call_takes_no_longer_than_its_policy;
+    a_node_that_is_refused_is_attached_again_with_pauses_h2 => a_node_is_attached_with_pauses;
 }

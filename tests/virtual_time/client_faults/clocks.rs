@@ -1,19 +1,21 @@
 //! Locks work with a clock that is wrong.
 
 use crate::stage::{
-    DAY, Ending, HOUR, HeapClient, MINUTE, SECOND, active, add_queue, ending, observe, sessions, settings, world,
+    DAY, Ending, HOUR, MINUTE, SECOND, active, add_queue, ending, observe, on_both_storages, sessions, settings_of,
+    world,
 };
 use servicebus_core::client::{
-    AutoLockRenewer, ProcessorError, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions,
+    AutoLockRenewer, Client, ProcessorError, ProcessorMessage, ProcessorOptions, Receiver, ReceiverOptions,
     SessionProcessorOptions,
 };
 use servicebus_core::servicebus::{Entity, MessageRef, RetryPolicy};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::{Skew, UtcClock, World};
+use servicebus_simulation::{Simulated, Skew, UtcClock, World};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::handler::handler;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -57,14 +59,14 @@ const LOCKS: [Duration; 5] =
     [Duration::from_secs(5), Duration::from_secs(8), Duration::from_secs(30), MINUTE, Duration::from_secs(300)];
 
 /// A client with a clock of its own, which is at `fault`.
-async fn client(world: &World, fault: Fault) -> (HeapClient, UtcClock) {
+async fn client<S: Complete>(world: &World, fault: Fault) -> (Client<Simulated<S>>, UtcClock) {
     let utc = world.utc_clock();
     match fault {
         Fault::Wrong(by) => utc.set_offset(by),
         Fault::Jumps(_) => {}
         Fault::Drifts(parts) => utc.set_drift_ppm(parts),
     }
-    let client = world.client_with_utc(settings(world, RetryPolicy::default()), &utc);
+    let client = world.client_with_utc(settings_of(world, RetryPolicy::default()), &utc);
     if matches!(fault, Fault::Drifts(_)) {
         // What is known is a day old when the message comes.
         add_queue(world, "before", QueueDescription::default());
@@ -106,9 +108,9 @@ struct Handled {
 }
 
 /// Handles a message, which was sent so long ago, for two locks and a half.
-fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
+fn handle<S: Complete>(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
     observe(&world(way.queue(lock)), async move |world| {
-        let (client, utc) = client(&world, fault).await;
+        let (client, utc) = client::<S>(&world, fault).await;
         world.client::<Heap>().sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         world.sleep(age).await;
         let (times, errors) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -123,7 +125,7 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
             Ok::<(), Infallible>(())
         });
         let reported = Rc::clone(&errors);
-        let on_error = move |_: ProcessorError<Heap>| reported.set(reported.get() + 1);
+        let on_error = move |_: ProcessorError<S>| reported.set(reported.get() + 1);
         // Longer than any handler.
         let renewed = HOUR;
         match way {
@@ -152,12 +154,11 @@ fn handle(fault: Fault, lock: Duration, way: Way, age: Duration) -> Handled {
 
 const WAYS: [Way; 3] = [Way::Messages { prefetch: 0 }, Way::Messages { prefetch: 10 }, Way::Session];
 
-#[test]
-fn messages_are_handled_once_with_a_clock_that_is_wrong_c2() {
+fn messages_are_handled_once<S: Complete>() {
     for way in WAYS {
         for fault in FAULTS {
             for lock in LOCKS {
-                let handled = handle(fault, lock, way, Duration::ZERO);
+                let handled = handle::<S>(fault, lock, way, Duration::ZERO);
                 let once = Handled { times: 1, errors: 0, left: 0 };
                 assert_eq!(handled, once, "{way:?}, {fault:?}, locks of {lock:?}");
             }
@@ -166,12 +167,11 @@ fn messages_are_handled_once_with_a_clock_that_is_wrong_c2() {
 }
 
 /// An old message says little about the service's time: with a clock that is behind, its first lock may be lost.
-#[test]
-fn old_messages_are_lost_once_at_most_while_a_clock_is_learned_c2() {
+fn old_messages_are_lost_once_at_most<S: Complete>() {
     for way in WAYS {
         for fault in FAULTS {
             for lock in LOCKS {
-                let handled = handle(fault, lock, way, HOUR);
+                let handled = handle::<S>(fault, lock, way, HOUR);
                 let behind =
                     matches!(fault, Fault::Wrong(Skew::Behind(_)) | Fault::Jumps(Skew::Behind(_)) | Fault::Drifts(..0));
                 // A handler of a lost session or message goes on beside the one that gets it again.
@@ -188,9 +188,9 @@ fn old_messages_are_lost_once_at_most_while_a_clock_is_learned_c2() {
 
 /// Settles a message that was received so, and whose lock is renewed if `renews`, when half of its lock has passed, or
 /// three of them where it is renewed.
-fn settle(fault: Fault, lock: Duration, way: Way, renews: bool) -> Ending {
+fn settle<S: Complete>(fault: Fault, lock: Duration, way: Way, renews: bool) -> Ending {
     observe(&world(way.queue(lock)), async move |world| {
-        let (client, utc) = client(&world, fault).await;
+        let (client, utc) = client::<S>(&world, fault).await;
         client.sender("q").unwrap().send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
         let (receiver, session) = match way {
             Way::Messages { prefetch } => {
@@ -217,24 +217,22 @@ fn settle(fault: Fault, lock: Duration, way: Way, renews: bool) -> Ending {
     })
 }
 
-#[test]
-fn a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2() {
+fn a_message_is_settled_within_its_lock<S: Complete>() {
     for way in WAYS {
         for fault in FAULTS {
             for lock in LOCKS {
-                let settled = settle(fault, lock, way, false).map(|(_, result)| result);
+                let settled = settle::<S>(fault, lock, way, false).map(|(_, result)| result);
                 assert_eq!(settled, Some(Ok(())), "{way:?}, {fault:?}, locks of {lock:?}");
             }
         }
     }
 }
 
-#[test]
-fn a_renewer_keeps_locks_with_a_clock_that_is_wrong_c2() {
+fn a_renewer_keeps_locks<S: Complete>() {
     for way in WAYS {
         for fault in FAULTS {
             for lock in LOCKS {
-                let settled = settle(fault, lock, way, true).map(|(_, result)| result);
+                let settled = settle::<S>(fault, lock, way, true).map(|(_, result)| result);
                 assert_eq!(settled, Some(Ok(())), "{way:?}, {fault:?}, locks of {lock:?}");
             }
         }
@@ -242,11 +240,10 @@ fn a_renewer_keeps_locks_with_a_clock_that_is_wrong_c2() {
 }
 
 /// A shared access signature that is signed by a clock that is hours behind has ended when it is used.
-#[test]
-fn a_token_that_is_refused_as_expired_is_signed_again_c2() {
+fn a_token_is_signed_again<S: Complete>() {
     for behind in [MINUTE * 10, MINUTE * 59, MINUTE * 61, MINUTE * 90, HOUR * 2] {
         let sent = observe(&world(QueueDescription::default()), async move |world| {
-            let (client, _) = client(&world, Fault::Wrong(Skew::Behind(behind))).await;
+            let (client, _) = client::<S>(&world, Fault::Wrong(Skew::Behind(behind))).await;
             ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x")))
                 .await
                 .map(|(_, result)| result)
@@ -256,11 +253,10 @@ fn a_token_that_is_refused_as_expired_is_signed_again_c2() {
 }
 
 /// A client that only sends learns nothing of the service's clock: its token must last all the same.
-#[test]
-fn a_sender_with_a_clock_ten_minutes_off_never_fails_c2() {
+fn a_sender_never_fails<S: Complete>() {
     for by in [Skew::Ahead(MINUTE * 10), Skew::NONE, Skew::Behind(MINUTE * 10)] {
         let failures = observe(&world(QueueDescription::default()), async move |world| {
-            let (client, _) = client(&world, Fault::Wrong(by)).await;
+            let (client, _) = client::<S>(&world, Fault::Wrong(by)).await;
             let sender = client.sender("q").unwrap();
             let mut failures = 0;
             for _ in 0..240 {
@@ -274,9 +270,9 @@ fn a_sender_with_a_clock_ten_minutes_off_never_fails_c2() {
 }
 
 /// How often the messages of a busy session were handled, and how often its lock was lost.
-fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) -> (u32, u32) {
+fn busy_session<S: Complete>(cap: Duration, lock: Duration, messages: u32, each: Duration) -> (u32, u32) {
     observe(&world(sessions(lock)), async move |world| {
-        let client = world.client::<Heap>();
+        let client = world.client::<S>();
         let sender = client.sender("q").unwrap();
         for _ in 0..messages {
             sender.send(&MessageRef::new("x").with_session_id("s")).await.unwrap();
@@ -291,7 +287,7 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
             Ok::<(), Infallible>(())
         });
         let reported = Rc::clone(&lost);
-        let on_error = move |_: ProcessorError<Heap>| reported.set(reported.get() + 1);
+        let on_error = move |_: ProcessorError<S>| reported.set(reported.get() + 1);
         let processor = client.session_processor(Entity::queue("q"), options);
         world.spawn(async move { drop(processor.on_error(on_error).run(handler).await) });
         world.sleep(each * messages * 4 + MINUTE).await;
@@ -299,8 +295,7 @@ fn busy_session(cap: Duration, lock: Duration, messages: u32, each: Duration) ->
     })
 }
 
-#[test]
-fn a_busy_session_loses_nothing_when_its_renewal_ends_c10() {
+fn a_busy_session_loses_nothing<S: Complete>() {
     let mut judge = Judge::new();
     for (cap, lock, messages, each) in [
         (SECOND * 3, SECOND * 5, 20, SECOND),
@@ -312,10 +307,20 @@ fn a_busy_session_loses_nothing_when_its_renewal_ends_c10() {
     ] {
         judge.case(
             format!("renewal for {cap:?}, locks of {lock:?}, {messages} messages of {each:?}"),
-            busy_session(cap, lock, messages, each),
+            busy_session::<S>(cap, lock, messages, each),
             |(times, lost)| *times == messages && *lost == 0,
             |(times, lost)| *times > messages && *lost > 0,
         );
     }
     judge.finish();
+}
+
+on_both_storages! {
+    messages_are_handled_once_with_a_clock_that_is_wrong_c2 => messages_are_handled_once;
+    old_messages_are_lost_once_at_most_while_a_clock_is_learned_c2 => old_messages_are_lost_once_at_most;
+    a_message_is_settled_within_its_lock_with_a_clock_that_is_wrong_c2 => a_message_is_settled_within_its_lock;
+    a_renewer_keeps_locks_with_a_clock_that_is_wrong_c2 => a_renewer_keeps_locks;
+    a_token_that_is_refused_as_expired_is_signed_again_c2 => a_token_is_signed_again;
+    a_sender_with_a_clock_ten_minutes_off_never_fails_c2 => a_sender_never_fails;
+    a_busy_session_loses_nothing_when_its_renewal_ends_c10 => a_busy_session_loses_nothing;
 }

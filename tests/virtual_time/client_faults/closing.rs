@@ -1,13 +1,13 @@
 //! Closing takes as long as the service needs for its answers.
 
-use crate::stage::{HeapClient, MINUTE, SECOND, observe, sessions, world};
-use servicebus_core::client::{ProcessorMessage, SessionProcessorOptions};
+use crate::stage::{MINUTE, SECOND, observe, on_both_storages, sessions, world};
+use servicebus_core::client::{Client, ProcessorMessage, SessionProcessorOptions};
 use servicebus_core::servicebus::Entity;
-use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
-use servicebus_simulation::World;
+use servicebus_simulation::{Simulated, World};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::handler::handler;
+use servicebus_tests::storages::Complete;
 use std::convert::Infallible;
 
 /// The call that waits for a session when the client closes.
@@ -26,7 +26,7 @@ enum Waits {
     Nothing,
 }
 
-fn start(world: &World, client: &HeapClient, waits: Waits) {
+fn start<S: Complete>(world: &World, client: &Client<Simulated<S>>, waits: Waits) {
     let accept = |wait: Duration| {
         let client = client.clone();
         async move { drop(client.accept_next_session(Entity::queue("q"), wait).await) }
@@ -62,8 +62,7 @@ fn start(world: &World, client: &HeapClient, waits: Waits) {
     }
 }
 
-#[test]
-fn a_client_closes_at_once_while_an_accept_is_pending_c16() {
+fn a_client_closes_at_once<S: Complete>() {
     let mut judge = Judge::new();
     for waits in [
         Waits::Accept(SECOND * 10),
@@ -76,7 +75,7 @@ fn a_client_closes_at_once_while_an_accept_is_pending_c16() {
         Waits::Nothing,
     ] {
         let took = observe(&world(sessions(MINUTE)), async move |world| {
-            let client = world.client::<Heap>();
+            let client = world.client::<S>();
             client.sender("q").unwrap().size_limits().await.unwrap();
             start(&world, &client, waits);
             world.sleep(SECOND + Duration::from_millis(1)).await;
@@ -89,4 +88,8 @@ fn a_client_closes_at_once_while_an_accept_is_pending_c16() {
         judge.case(format!("{waits:?}"), took, right, |took| took.abs_diff(SECOND * 5) < SECOND / 10);
     }
     judge.finish();
+}
+
+on_both_storages! {
+    a_client_closes_at_once_while_an_accept_is_pending_c16 => a_client_closes_at_once;
 }

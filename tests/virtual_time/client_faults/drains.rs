@@ -1,12 +1,13 @@
 //! A service that does not answer a drain takes none of the application's time.
 
 use crate::scripted::{self, Server};
-use crate::stage::{SECOND, observe, policy, settings, within, world};
+use crate::stage::{SECOND, observe, on_both_storages, policy, settings_of, within, world};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ struct Seen {
     attaches: u32,
 }
 
-fn receives(wait: Duration, at_once: u32) -> Seen {
+fn receives<S: Complete>(wait: Duration, at_once: u32) -> Seen {
     let attaches = Rc::new(Cell::new(0));
     let counted = Rc::clone(&attaches);
     // The script leaves flows unanswered, so it has nothing to do but count.
@@ -31,7 +32,7 @@ fn receives(wait: Duration, at_once: u32) -> Seen {
         false
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(2)), script);
         let receiver = client.receiver("q").unwrap();
         let mut seen = Seen { late: Duration::ZERO, failed: false, attaches: 0 };
         for _ in 0..10 {
@@ -45,15 +46,14 @@ fn receives(wait: Duration, at_once: u32) -> Seen {
     })
 }
 
-#[test]
-fn a_receive_ends_in_time_when_no_drain_is_answered_h5() {
+fn a_receive_ends_in_time<S: Complete>() {
     let mut judge = Judge::new();
     for (wait, at_once) in
         [(SECOND / 10, 1), (SECOND, 1), (SECOND, 10), (SECOND * 3, 100), (SECOND * 5, 1), (SECOND * 20, 1)]
     {
         judge.case(
             format!("{at_once} messages in {wait:?}"),
-            receives(wait, at_once),
+            receives::<S>(wait, at_once),
             // A link that does not answer is not kept, and a receive that has the time to find out says so.
             |seen| seen.late <= SECOND / 10 && (seen.failed || seen.attaches > 1 && wait < SECOND * 3),
             |seen| seen.late.abs_diff(SECOND * 5) < SECOND / 2,
@@ -63,8 +63,7 @@ fn a_receive_ends_in_time_when_no_drain_is_answered_h5() {
 }
 
 /// Messages that the service sends on a link that the client has given up would be locked without an owner.
-#[test]
-fn a_link_that_answers_no_drain_is_detached_h5() {
+fn a_link_that_answers_no_drain_is_detached<S: Complete>() {
     let (attached, detached) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (attaches, detaches) = (Rc::clone(&attached), Rc::clone(&detached));
     let script = move |server: &mut Server, item: &Item<'_>| {
@@ -82,7 +81,7 @@ fn a_link_that_answers_no_drain_is_detached_h5() {
         false
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(2)), script);
         let receiver = client.receiver("q").unwrap();
         for _ in 0..10 {
             drop(receiver.receive(SECOND).await);
@@ -95,8 +94,7 @@ fn a_link_that_answers_no_drain_is_detached_h5() {
 
 /// How often the link was attached, and whether a receive failed, where the service takes its time to answer the attach:
 /// a drain that it cannot answer before tells nothing about the link.
-#[test]
-fn a_drain_is_not_late_before_the_link_is_attached_h5() {
+fn a_drain_is_not_late_before_the_link_is_attached<S: Complete>() {
     let mut judge = Judge::new();
     for (slow, wait) in [(7, SECOND), (8, SECOND * 3), (12, SECOND), (20, SECOND), (7, SECOND * 6)] {
         let attaches = Rc::new(Cell::new(0));
@@ -116,7 +114,7 @@ fn a_drain_is_not_late_before_the_link_is_attached_h5() {
             _ => false,
         };
         let failed = observe(&world(QueueDescription::default()), async move |world| {
-            let (client, _) = scripted::client(&world, settings(&world, policy(2)), script);
+            let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(2)), script);
             let receiver = client.receiver("q").unwrap();
             let mut failed = 0;
             for _ in 0..10 {
@@ -128,4 +126,10 @@ fn a_drain_is_not_late_before_the_link_is_attached_h5() {
         judge.equal(format!("attached after {slow} s, waits of {wait:?}"), (attaches.get(), failed), (1, 0), (2, 0));
     }
     judge.finish();
+}
+
+on_both_storages! {
+    a_receive_ends_in_time_when_no_drain_is_answered_h5 => a_receive_ends_in_time;
+    a_link_that_answers_no_drain_is_detached_h5 => a_link_that_answers_no_drain_is_detached;
+    a_drain_is_not_late_before_the_link_is_attached_h5 => a_drain_is_not_late_before_the_link_is_attached;
 }

@@ -1,12 +1,14 @@
 //! With the driver gone every call ends.
 
-use crate::stage::{Kit, MINUTE, SECOND, VERBS, ended_by, ending, observe, policy, settings, within, world};
+use crate::stage::{
+    Kit, MINUTE, SECOND, Verbs, ended_by, ending, observe, on_both_storages, policy, settings_of, within, world,
+};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, NoCredential};
-use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,9 +17,9 @@ use std::task::Poll;
 type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A kit and its driver, which runs until it is taken out.
-async fn driven(world: &World) -> (Rc<Kit>, Rc<RefCell<Option<Driver>>>) {
-    let runtime = world.runtime::<Heap>();
-    let shared = Rc::new(RefCell::new(Client::shared_state(settings(world, policy(1)))));
+async fn driven<S: Complete>(world: &World) -> (Rc<Kit<S>>, Rc<RefCell<Option<Driver>>>) {
+    let runtime = world.runtime::<S>();
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings_of(world, policy(1)))));
     let client = Client::new(&shared, runtime.clone());
     let driver: Driver = Box::pin(driver::run(shared, runtime, world.dialer(), NoCredential));
     let driver = Rc::new(RefCell::new(Some(driver)));
@@ -29,13 +31,12 @@ async fn driven(world: &World) -> (Rc<Kit>, Rc<RefCell<Option<Driver>>>) {
     (Kit::new(world, client).await, driver)
 }
 
-#[test]
-fn calls_end_when_their_driver_is_dropped_c5() {
+fn calls_end<S: Complete>() {
     let mut judge = Judge::new();
-    for (name, call) in VERBS {
+    for (name, call) in Verbs::<S>::ALL {
         for begun in [false, true] {
             let ending = observe(&world(QueueDescription::default()), async move |world| {
-                let (kit, driver) = driven(&world).await;
+                let (kit, driver) = driven::<S>(&world).await;
                 let mut call = call(Rc::clone(&kit));
                 if begun {
                     // Nothing that it asks for comes back.
@@ -54,12 +55,11 @@ fn calls_end_when_their_driver_is_dropped_c5() {
     judge.finish();
 }
 
-#[test]
-fn closing_ends_when_the_driver_was_dropped_c5() {
+fn closing_ends<S: Complete>() {
     let mut judge = Judge::of_few(2, "closing has no input but whether a call is pending");
     for pending in [false, true] {
         let closed = observe(&world(QueueDescription::default()), async move |world| {
-            let (kit, driver) = driven(&world).await;
+            let (kit, driver) = driven::<S>(&world).await;
             if pending {
                 let receiver = kit.client.receiver("q").unwrap();
                 world.spawn(async move { drop(receiver.receive(MINUTE).await) });
@@ -73,4 +73,9 @@ fn closing_ends_when_the_driver_was_dropped_c5() {
         judge.case(format!("a receive pending: {pending}"), closed, right, Option::is_none);
     }
     judge.finish();
+}
+
+on_both_storages! {
+    calls_end_when_their_driver_is_dropped_c5 => calls_end;
+    closing_ends_when_the_driver_was_dropped_c5 => closing_ends;
 }

@@ -1,12 +1,13 @@
 //! One receiver that asks for much leaves room for the others of its client.
 
-use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, world};
+use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, on_both_storages, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 
 /// How much one receiver wants, and how.
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +17,11 @@ enum Wants {
 }
 
 /// Whether another receiver, and a request, get their own beside such a receiver.
-fn beside(wants: Wants) -> (bool, bool) {
+fn beside<S: Complete>(wants: Wants) -> (bool, bool) {
     let queues = world(QueueDescription::default());
     add_queue(&queues, "a", QueueDescription::default());
     observe(&queues, async move |world| {
-        let client = world.client::<Heap>();
+        let client = world.client::<S>();
         world.client::<Heap>().sender("a").unwrap().send(&MessageRef::new("x")).await.unwrap();
         match wants {
             Wants::Receives(count) => {
@@ -41,8 +42,7 @@ fn beside(wants: Wants) -> (bool, bool) {
     })
 }
 
-#[test]
-fn a_receiver_that_asks_for_much_leaves_some_to_others_c12() {
+fn a_receiver_leaves_some_to_others<S: Complete>() {
     let mut judge = Judge::new();
     for wants in [
         Wants::Receives(u32::MAX),
@@ -54,9 +54,13 @@ fn a_receiver_that_asks_for_much_leaves_some_to_others_c12() {
         Wants::Prefetches(200_000, ReceiveMode::ReceiveAndDelete),
         Wants::Prefetches(1_000, ReceiveMode::PeekLock),
     ] {
-        let (received, requested) = beside(wants);
+        let (received, requested) = beside::<S>(wants);
         assert!(requested, "{wants:?} holds up requests");
         judge.equal(format!("{wants:?}"), received, true, false);
     }
     judge.finish();
+}
+
+on_both_storages! {
+    a_receiver_that_asks_for_much_leaves_some_to_others_c12 => a_receiver_leaves_some_to_others;
 }

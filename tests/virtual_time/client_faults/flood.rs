@@ -3,12 +3,11 @@
 //! Where the read is always ready, a driver that reads on within one poll gives neither its writes nor its timers a
 //! turn; on tokio, whose budget of polls then is used up by reads, they get none after it either.
 
-use crate::stage::{HeapClient, policy, settings, world};
+use crate::stage::{on_both_storages, policy, settings_of, world};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
 use servicebus_core::machine::Target;
-use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Encode;
 use servicebus_core::wire::frame::Protocol;
@@ -19,6 +18,7 @@ use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::{begin, flow, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -112,13 +112,13 @@ pub(crate) fn opening() -> Vec<u8> {
 }
 
 /// The most reads in one poll of the driver.
-fn reads_in_a_poll(again: Vec<u8>) -> u32 {
+fn reads_in_a_poll<S: Complete>(again: Vec<u8>) -> u32 {
     let world = world(QueueDescription::default());
     let reads = Counter::default();
     let dialer = Flood { opening: Rc::new(RefCell::new(opening())), again: Rc::new(again), reads: reads.clone() };
-    let runtime = world.runtime::<Heap>();
-    let shared = Rc::new(RefCell::new(Client::shared_state(settings(&world, policy(2)))));
-    let client: HeapClient = Client::new(&shared, runtime.clone());
+    let runtime = world.runtime::<S>();
+    let shared = Rc::new(RefCell::new(Client::shared_state(settings_of(&world, policy(2)))));
+    let client = Client::new(&shared, runtime.clone());
     let counter = reads.clone();
     world.spawn(async move {
         let mut driver = pin!(driver::run(shared, runtime, dialer, NoCredential));
@@ -140,8 +140,7 @@ fn reads_in_a_poll(again: Vec<u8>) -> u32 {
     reads.most.get()
 }
 
-#[test]
-fn reads_and_timers_take_turns_h1() {
+fn reads_and_timers_take_turns<S: Complete>() {
     let disposition = |role, state| {
         let settled = true;
         frame(0, &Disposition { role, first: 0, last: Some(100), settled, state, batchable: false }, &[])
@@ -170,11 +169,15 @@ fn reads_and_timers_take_turns_h1() {
         ("flows of the session", of(&session_flow, 1)),
         ("flows of the session, many in a read", of(&session_flow, 40)),
     ] {
-        judge.case(name, reads_in_a_poll(bytes), |reads| (1..=128).contains(reads), |reads| *reads >= ENOUGH);
+        judge.case(name, reads_in_a_poll::<S>(bytes), |reads| (1..=128).contains(reads), |reads| *reads >= ENOUGH);
     }
     judge.finish();
 }
 
 fn encoded(body: &impl Encode) -> Vec<u8> {
     frame(0, body, &[])
+}
+
+on_both_storages! {
+    reads_and_timers_take_turns_h1 => reads_and_timers_take_turns;
 }

@@ -1,9 +1,9 @@
 //! Messages without an end, and more of them than anything takes.
 
 use crate::scripted::{self, Server};
-use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, policy, world};
+use crate::stage::{Ending, HOUR, SECOND, ended_by, ending, observe, on_both_storages, policy, world};
 use servicebus_core::client::ReceiverOptions;
-use servicebus_core::storage::{Heap, Limits};
+use servicebus_core::storage::{Heap, Limits, Payloads};
 use servicebus_core::time::Duration;
 use servicebus_core::wire::performative::{Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -13,15 +13,6 @@ use servicebus_tests::in_a_process;
 use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::rc::Rc;
-
-servicebus_core::fixed_storage! {
-    /// A board that takes messages of a kilobyte.
-    type Board {
-        sessions: 1, links: 8, deliveries: 12, receive: 2048, transmit: 2048, message: 1024,
-        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
-        receive_and_delete: true, external_tokens: true,
-    }
-}
 
 /// The slack of a receive whose drain is not answered.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -69,18 +60,22 @@ const SIZES: [(usize, usize, usize); 6] = [
     (65_536, 60_000, 1_000),
 ];
 
-#[test]
-fn a_receive_of_one_ends_in_time_while_a_message_has_no_end_h4() {
+/// The same where one message has 2 048 bytes of room.
+const SIZES_OF_BOARD: [(usize, usize, usize); 5] =
+    [(2_048, 2_400, 800), (2_048, 3_200, 3_200), (2_048, 6_000, 500), (2_048, 500, 500), (2_048, 2_049, 2_049)];
+
+fn a_receive_of_one_ends_in_time<S: Complete>() {
+    let sizes = if <S::Payloads as Payloads<_, _>>::BOUNDED { &SIZES_OF_BOARD[..] } else { &SIZES };
     for silent in [true, false] {
-        for size in SIZES {
-            let ended = endless::<Heap>(size, silent, 1, SECOND);
+        for &size in sizes {
+            let ended = endless::<S>(size, silent, 1, SECOND);
             assert!(ended_by(&ended, SECOND + DRAIN), "{size:?}, silent: {silent}: {ended:?}");
         }
-        for (bytes, piece) in [(1_200, 400), (1_600, 1_600), (3_000, 500), (500, 500)] {
-            let ended = endless::<Board>((1_024, bytes, piece), silent, 1, SECOND);
-            assert!(ended_by(&ended, SECOND + DRAIN), "{bytes} in {piece} on a board, silent: {silent}: {ended:?}");
-        }
     }
+}
+
+on_both_storages! {
+    a_receive_of_one_ends_in_time_while_a_message_has_no_end_h4 => a_receive_of_one_ends_in_time;
 }
 
 /// Without an answer to its detach, the link of such a message is given up at once.

@@ -1,7 +1,7 @@
 //! The whole opening of a connection ends with one attempt's time.
 
 use crate::scripted;
-use crate::stage::{MINUTE, SECOND, ending, observe, policy, settings, world};
+use crate::stage::{MINUTE, SECOND, ending, observe, on_both_storages, policy, settings, settings_of, world};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
@@ -12,6 +12,7 @@ use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::Server;
 use servicebus_tests::engine::{Item, begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -37,15 +38,14 @@ fn half_openings() -> Vec<(&'static str, Vec<u8>)> {
         .into()
 }
 
-#[test]
-fn an_opening_that_is_not_finished_ends_after_one_attempt_h3() {
+fn an_opening_ends_after_one_attempt<S: Complete>() {
     let mut judge = Judge::new();
     for (name, sent) in half_openings() {
         for retries in [0, 2] {
             let sent = sent.clone();
             let (failed, took) = observe(&world(QueueDescription::default()), async move |world| {
                 world.set_server(Server::Sends(sent));
-                let client = world.client_with(settings(&world, policy(retries)));
+                let client = world.client_with(settings_of::<S>(&world, policy(retries)));
                 let sender = client.sender("q").unwrap();
                 let began = world.clock().now;
                 let mut failed = 0;
@@ -107,4 +107,8 @@ fn a_link_whose_attach_is_never_answered_is_attached_again() {
         });
         assert_eq!(ended, 1, "it works again on the same connection; a sender: {sends}");
     }
+}
+
+on_both_storages! {
+    an_opening_that_is_not_finished_ends_after_one_attempt_h3 => an_opening_ends_after_one_attempt;
 }

@@ -1,7 +1,7 @@
 //! The service's reason for a failure reaches the application.
 
 use crate::scripted::{self, Server};
-use crate::stage::{Ending, MINUTE, SECOND, ending, observe, settings, within, world};
+use crate::stage::{Ending, MINUTE, SECOND, ending, observe, on_both_storages, settings_of, within, world};
 use servicebus_core::client::ErrorKind;
 use servicebus_core::servicebus::{MessageRef, Reason, RetryPolicy};
 use servicebus_core::time::Duration;
@@ -10,10 +10,11 @@ use servicebus_core::wire::performative::{ErrorCondition, Performative};
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 
 /// How a call ends when each link to `q` is answered and detached for this reason so long after.
-fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
+fn refused<S: Complete>(condition: &'static str, wait: Duration, sends: bool) -> Ending {
     let script = move |server: &mut Server, item: &Item<'_>| {
         let Item::Frame(_, Performative::Attach(attach), _) = item else { return false };
         let Some(link) = server.link(attach.handle).filter(|link| link.address == "q") else { return false };
@@ -24,7 +25,7 @@ fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
         true
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, RetryPolicy::none()), script);
         if sends {
             ending(&world, MINUTE, client.sender("q").unwrap().send(&MessageRef::new("x"))).await
         } else {
@@ -33,8 +34,7 @@ fn refused(condition: &'static str, wait: Duration, sends: bool) -> Ending {
     })
 }
 
-#[test]
-fn a_link_that_is_detached_at_once_reports_the_reason_h7() {
+fn a_link_reports_the_reason<S: Complete>() {
     let mut judge = Judge::new();
     for reason in [
         Reason::Unauthorized,
@@ -47,7 +47,7 @@ fn a_link_that_is_detached_at_once_reports_the_reason_h7() {
     ] {
         for wait in [Duration::ZERO, SECOND / 10] {
             for sends in [true, false] {
-                let result = refused(reason.condition(), wait, sends).map(|(_, result)| result);
+                let result = refused::<S>(reason.condition(), wait, sends).map(|(_, result)| result);
                 let case = format!("{reason:?} {wait:?} after the answer, a send: {sends}");
                 judge.equal(
                     case,
@@ -62,7 +62,7 @@ fn a_link_that_is_detached_at_once_reports_the_reason_h7() {
 }
 
 /// The error with which a send fails for an outcome, and its text.
-fn outcome(state: &DeliveryState<'static>) -> Option<(Told, String)> {
+fn outcome<S: Complete>(state: &DeliveryState<'static>) -> Option<(Told, String)> {
     let state = *state;
     let script = move |server: &mut Server, item: &Item<'_>| {
         let Item::Frame(_, Performative::Transfer(transfer), _) = item else { return false };
@@ -73,15 +73,14 @@ fn outcome(state: &DeliveryState<'static>) -> Option<(Told, String)> {
         true
     };
     observe(&world(QueueDescription::default()), async move |world| {
-        let (client, _) = scripted::client(&world, settings(&world, RetryPolicy::none()), script);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, RetryPolicy::none()), script);
         let sender = client.sender("q").unwrap();
         let ended = within(&world, MINUTE, sender.send(&MessageRef::new("x"))).await;
         ended.expect("it ends").1.err().map(|error| (Told::of(&error), error.to_string()))
     })
 }
 
-#[test]
-fn every_outcome_of_a_send_has_a_name_of_its_own_h7() {
+fn every_outcome_has_a_name<S: Complete>() {
     let rejected =
         |condition| DeliveryState::Outcome(Outcome::Rejected(Rejected { error: Some(ErrorCondition::new(condition)) }));
     let modified = |delivery_failed, undeliverable_here| {
@@ -115,7 +114,12 @@ fn every_outcome_of_a_send_has_a_name_of_its_own_h7() {
         let lost = |ended: &Option<(Told, String)>| {
             ended.as_ref().is_some_and(|(is, _)| *is == Told::Kind(ErrorKind::Disconnected))
         };
-        judge.case(name, outcome(&state), right, lost);
+        judge.case(name, outcome::<S>(&state), right, lost);
     }
     judge.finish();
+}
+
+on_both_storages! {
+    a_link_that_is_detached_at_once_reports_the_reason_h7 => a_link_reports_the_reason;
+    every_outcome_of_a_send_has_a_name_of_its_own_h7 => every_outcome_has_a_name;
 }

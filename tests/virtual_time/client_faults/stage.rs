@@ -8,8 +8,10 @@ use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_simulation::{Simulated, World};
+use servicebus_tests::storages::Complete;
 use servicebus_tests::told::Told;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -18,6 +20,35 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+servicebus_core::fixed_storage! {
+    /// A board's tables, with room for what the scenes of both storages do at once.
+    pub(crate) type Board {
+        sessions: 3, links: 32, deliveries: 40, receive: 4096, transmit: 4096, message: 2048,
+        session_receivers: 10, lock_renewal: true, transactions: true, prefetch: true,
+        receive_and_delete: true, external_tokens: true,
+    }
+}
+
+/// Scenes as tests on the heap and in fixed storage.
+macro_rules! on_both_storages {
+    ($($(#[$meta:meta])* $name:ident => $scene:ident;)*) => { $(
+        $(#[$meta])*
+        mod $name {
+            #[test]
+            fn on_the_heap() {
+                super::$scene::<servicebus_core::storage::Heap>();
+            }
+
+            #[test]
+            fn in_fixed_storage() {
+                super::$scene::<crate::stage::Board>();
+            }
+        }
+    )* };
+}
+
+pub(crate) use on_both_storages;
 
 pub(crate) type HeapClient = Client<Simulated<Heap>>;
 pub(crate) type HeapFailure = Error<Heap>;
@@ -63,8 +94,13 @@ pub(crate) fn longest(policy: &RetryPolicy) -> Duration {
     policy.try_timeout * (policy.max_retries + 1) + pauses
 }
 
-/// Settings with a policy.
+/// Settings with a policy, on the heap.
 pub(crate) fn settings(world: &World, retry: RetryPolicy) -> Settings<Heap> {
+    settings_of(world, retry)
+}
+
+/// Settings with a policy.
+pub(crate) fn settings_of<S: Complete>(world: &World, retry: RetryPolicy) -> Settings<S> {
     world.settings().with_retry(retry)
 }
 
@@ -108,17 +144,17 @@ pub(crate) fn observe<T: 'static, F: Future<Output = T> + 'static>(world: &World
 }
 
 /// The handles of calls: the queue `q` with a few messages, of which one is locked.
-pub(crate) struct Kit {
+pub(crate) struct Kit<S: Complete = Heap> {
     pub(crate) world: World,
-    pub(crate) client: HeapClient,
-    pub(crate) sender: Sender<Simulated<Heap>>,
-    pub(crate) receiver: Receiver<Simulated<Heap>>,
-    pub(crate) message: ReceivedMessage<Heap>,
+    pub(crate) client: Client<Simulated<S>>,
+    pub(crate) sender: Sender<Simulated<S>>,
+    pub(crate) receiver: Receiver<Simulated<S>>,
+    pub(crate) message: ReceivedMessage<S>,
     pub(crate) scheduled: i64,
 }
 
-impl Kit {
-    pub(crate) async fn new(world: &World, client: HeapClient) -> Rc<Self> {
+impl<S: Complete> Kit<S> {
+    pub(crate) async fn new(world: &World, client: Client<Simulated<S>>) -> Rc<Self> {
         let sender = client.sender("q").unwrap();
         sender.send(&MessageRef::new("locked")).await.unwrap();
         let receiver = client.receiver("q").unwrap();
@@ -128,10 +164,10 @@ impl Kit {
     }
 }
 
-pub(crate) type Calling = Pin<Box<dyn Future<Output = Result<(), HeapFailure>>>>;
+pub(crate) type Calling<S = Heap> = Pin<Box<dyn Future<Output = Result<(), Error<S>>>>>;
 
 /// A call by its name.
-pub(crate) type Verb = (&'static str, fn(Rc<Kit>) -> Calling);
+pub(crate) type Verb<S = Heap> = (&'static str, fn(Rc<Kit<S>>) -> Calling<S>);
 
 macro_rules! verbs {
     ($($name:literal: |$kit:ident| $call:expr;)*) => {
@@ -142,15 +178,19 @@ macro_rules! verbs {
 pub(crate) use verbs;
 
 /// Calls of every kind.
-pub(crate) const VERBS: &[Verb] = verbs! {
-    "send": |kit| kit.sender.send(&MessageRef::new("x"));
-    "send_all": |kit| async { kit.sender.send_all(&["x", "y"]).await.map_err(HeapFailure::from) };
-    "schedule": |kit| kit.sender.schedule(&MessageRef::new("x"), kit.world.clock().utc + HOUR);
-    "cancel_scheduled": |kit| kit.sender.cancel_scheduled(&[kit.scheduled]);
-    "peek": |kit| kit.receiver.peek(1, 10);
-    "receive for a second": |kit| kit.receiver.receive(SECOND);
-    "complete": |kit| kit.receiver.complete(&kit.message);
-    "abandon": |kit| kit.receiver.abandon(&kit.message);
-    "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
-    "size_limits of a new sender": |kit| async { kit.client.sender("q")?.size_limits().await };
-};
+pub(crate) struct Verbs<S>(PhantomData<S>);
+
+impl<S: Complete> Verbs<S> {
+    pub(crate) const ALL: &'static [Verb<S>] = verbs! {
+        "send": |kit| kit.sender.send(&MessageRef::new("x"));
+        "send_all": |kit| async { kit.sender.send_all(&["x", "y"]).await.map_err(Error::from) };
+        "schedule": |kit| kit.sender.schedule(&MessageRef::new("x"), kit.world.clock().utc + HOUR);
+        "cancel_scheduled": |kit| kit.sender.cancel_scheduled(&[kit.scheduled]);
+        "peek": |kit| kit.receiver.peek(1, 10);
+        "receive for a second": |kit| kit.receiver.receive(SECOND);
+        "complete": |kit| kit.receiver.complete(&kit.message);
+        "abandon": |kit| kit.receiver.abandon(&kit.message);
+        "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
+        "size_limits of a new sender": |kit| async { kit.client.sender("q")?.size_limits().await };
+    };
+}

@@ -4,7 +4,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
 use servicebus_core::driver::{self, Dial, NoCredential, Transport};
 use servicebus_core::machine::{Settings, Target};
-use servicebus_core::storage::Heap;
+use servicebus_core::storage::Storage;
 use servicebus_simulation::{Simulated, SimulatedDialer, World};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -32,9 +32,9 @@ impl Valve {
     }
 
     /// A client behind a valve.
-    pub(crate) fn client(world: &World, settings: Settings<Heap>) -> (Client<Simulated<Heap>>, Self) {
+    pub(crate) fn client<S: Storage>(world: &World, settings: Settings<S>) -> (Client<Simulated<S>>, Self) {
         let valve = Self::default();
-        let runtime = world.runtime::<Heap>();
+        let runtime = world.runtime::<S>();
         let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
         let client = Client::new(&shared, runtime.clone());
         let dialer = ValveDialer { inner: world.dialer(), valve: valve.clone() };
