@@ -8,6 +8,7 @@ use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_tests::storages::Complete;
 use std::future::ready;
+use std::pin::Pin;
 
 pub(crate) use crate::embassy::EmbassyFixed;
 
@@ -29,7 +30,7 @@ impl Connection {
 
 /// A runtime under test.
 pub(crate) trait Adapter: 'static {
-    type Storage: Complete;
+    type Storage: Complete + Storage<Payload: Send>;
     type Runtime: Runtime<Storage = Self::Storage>;
 
     /// How many messages its storage can have under way at once, or more; a multiple of four.
@@ -47,8 +48,28 @@ pub(crate) trait Adapter: 'static {
     /// A client on the runtime.
     fn connect(connection: Connection) -> Client<Self::Runtime>;
 
+    /// A client whose credential answers so.
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Self::Storage> + Send + 'static,
+    ) -> Client<Self::Runtime>;
+
     /// A client whose credential gives this token, or none.
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime>;
+    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+        Self::connect_with_credential(connection, move || Box::pin(ready(access::<Self::Storage>(token.as_deref()))))
+    }
+}
+
+/// The answer of a credential.
+pub(crate) type Answer<S> = Pin<Box<dyn Future<Output = std::io::Result<Token<<S as Storage>::Payload>>> + Send>>;
+
+/// A driver, which runs where it is polled.
+pub(crate) type Driver = Pin<Box<dyn Future<Output = ()>>>;
+
+/// An adapter that leaves the driver to the caller.
+pub(crate) trait InParts: Adapter {
+    /// A client and its driver.
+    fn in_parts(connection: Connection) -> (Client<Self::Runtime>, Driver);
 }
 
 /// The options of an adapter crate, whose names are the same in each.
@@ -106,8 +127,11 @@ impl Adapter for TokioThreads {
         options!(servicebus_tokio, connection).connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(credential)
     }
 }
 
@@ -129,8 +153,11 @@ impl Adapter for TokioCurrentThread {
         options!(servicebus_tokio, connection).connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_tokio, connection).connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
+        options!(servicebus_tokio, connection).connect_with_credential(credential)
     }
 }
 
@@ -151,9 +178,12 @@ impl Adapter for TokioWebSockets {
         options!(servicebus_tokio, connection).with_websockets().connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
         let options = options!(servicebus_tokio, connection).with_websockets();
-        options.connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+        options.connect_with_credential(credential)
     }
 }
 
@@ -174,9 +204,12 @@ impl Adapter for SmolWebSockets {
         options!(servicebus_async_std, connection).with_websockets().connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
         let options = options!(servicebus_async_std, connection).with_websockets();
-        options.connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+        options.connect_with_credential(credential)
     }
 }
 
@@ -197,9 +230,11 @@ impl Adapter for Smol {
         options!(servicebus_async_std, connection).connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_async_std, connection)
-            .connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect_with_credential(credential)
     }
 }
 
@@ -227,9 +262,12 @@ impl Adapter for AnyExecutor {
         client
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
         let options = options!(servicebus_async_std, connection);
-        let (client, driver) = options.into_parts_with_credential(move || ready(access::<Heap>(token.as_deref())));
+        let (client, driver) = options.into_parts_with_credential(credential);
         drive(driver);
         client
     }
@@ -252,8 +290,24 @@ impl Adapter for AsyncStd {
         options!(servicebus_async_std, connection).connect()
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
-        options!(servicebus_async_std, connection)
-            .connect_with_credential(move || ready(access::<Heap>(token.as_deref())))
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Heap> + Send + 'static,
+    ) -> Client<Self::Runtime> {
+        options!(servicebus_async_std, connection).connect_with_credential(credential)
     }
 }
+
+/// smol and async-std differ in who runs the driver.
+macro_rules! in_parts {
+    ($($adapter:ident)*) => { $(
+        impl InParts for $adapter {
+            fn in_parts(connection: Connection) -> (Client<Self::Runtime>, Driver) {
+                let (client, driver) = options!(servicebus_async_std, connection).into_parts();
+                (client, Box::pin(driver))
+            }
+        }
+    )* };
+}
+
+in_parts! { Smol AsyncStd AnyExecutor }

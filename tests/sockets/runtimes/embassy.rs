@@ -1,6 +1,6 @@
 //! embassy's timers, storage of fixed size, and an executor in one thread.
 
-use crate::adapter::{Adapter, Connection, access};
+use crate::adapter::{Adapter, Answer, Connection, Driver, InParts};
 use embassy_time::{MockDriver, Timer};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use servicebus_core::client::Client;
@@ -10,7 +10,7 @@ use servicebus_core::time::{Duration, Instant, Timestamp};
 use servicebus_embassy::{Close, Connect, Embassy, Plain, Runner};
 use std::cell::RefCell;
 use std::fmt;
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Ipv4Addr;
 use std::pin::{Pin, pin};
@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 // embassy-time's clock is behind a critical section; on the host that is a mutex of std's.
 use critical_section as _;
@@ -152,7 +152,10 @@ impl Connect for Loopback {
 
     async fn connect(&mut self, host: &str, port: u16) -> Result<Socket, SocketError> {
         assert_eq!(host, "localhost");
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(SocketError)?;
+        let socket = TcpSocket::new_v4().map_err(SocketError)?;
+        // As little as a board has: a peer that stops reading is soon felt.
+        socket.set_send_buffer_size(8_192).map_err(SocketError)?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.map_err(SocketError)?;
         stream.set_nodelay(true).map_err(SocketError)?;
         Ok(Socket(Rc::new(stream)))
     }
@@ -267,10 +270,19 @@ impl Adapter for EmbassyFixed {
         client
     }
 
-    fn connect_with_token(connection: Connection, token: Option<String>) -> Client<Self::Runtime> {
+    fn connect_with_credential(
+        connection: Connection,
+        credential: impl FnMut() -> Answer<Board> + Send + 'static,
+    ) -> Client<Self::Runtime> {
         let (client, runner) = Self::client(connection, true);
-        let credential = TokenFn(move || ready(access::<Board>(token.as_deref())));
-        start(runner.run_with_credential(Plain::new(Loopback), credential));
+        start(runner.run_with_credential(Plain::new(Loopback), TokenFn(credential)));
         client
+    }
+}
+
+impl InParts for EmbassyFixed {
+    fn in_parts(connection: Connection) -> (Client<Self::Runtime>, Driver) {
+        let (client, runner) = Self::client(connection, false);
+        (client, Box::pin(runner.run(Plain::new(Loopback))))
     }
 }

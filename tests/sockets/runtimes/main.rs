@@ -8,6 +8,7 @@ mod embassy;
 mod operations;
 mod proxy;
 mod recovery;
+mod sick_peers;
 
 /// The suite on each of the adapters.
 macro_rules! suite {
@@ -94,5 +95,26 @@ suite! {
     operations {
         a_large_message
         over_tls
+    }
+}
+
+// The sick peers speak AMQP over TCP.
+suite! {
+    { TokioThreads TokioCurrentThread Smol AsyncStd AnyExecutor EmbassyFixed }:
+    sick_peers {
+        a_credential_that_hangs_is_asked_again_c4
+        a_drain_that_is_not_answered_holds_up_no_receive_h5
+        a_flood_holds_up_no_call_h1
+        a_peer_that_stops_reading_holds_up_no_call_c1
+        an_opening_that_is_not_finished_ends_in_time_h3
+        closing_does_not_wait_for_an_accept_c16
+    }
+}
+
+// tokio's driver is a task of its runtime: that goes in tests/sockets/client_faults/dropped_runtime.rs.
+suite! {
+    { Smol AsyncStd AnyExecutor EmbassyFixed }:
+    sick_peers {
+        calls_end_when_their_driver_is_dropped_c5
     }
 }
