@@ -28,17 +28,19 @@ pub(crate) fn rows() -> BTreeSet<String> {
 }
 
 /// A test that states rows.
-struct Stated {
+pub(crate) struct Stated {
     /// FILE::NAME, or FILE where a script cites the row.
-    test: String,
+    pub(crate) test: String,
     /// The rows that its name ends in.
-    rows: Vec<String>,
+    pub(crate) rows: Vec<String>,
+    /// A macro makes tests of it, one for each storage.
+    pub(crate) is_scene: bool,
     /// The row of its mark.
     mark: Option<String>,
 }
 
 /// `a_lock_ends_f14_f15` ends in F15 and F14; `TestALockEndsF14` in F14.
-fn endings(name: &str) -> Vec<String> {
+pub(crate) fn endings(name: &str) -> Vec<String> {
     let parts: Vec<String> = name.rsplit(['_', ' ']).map(str::to_uppercase).collect();
     let found: Vec<String> = parts.iter().take_while(|part| is_row(part)).cloned().collect();
     if !found.is_empty() {
@@ -74,8 +76,11 @@ fn rust_tests(path: &str, text: &str, stated: &mut Vec<Stated>) {
         } else if !line.starts_with("//") {
             let name = line.trim_start_matches("pub ").trim_start_matches("async ").strip_prefix("fn ");
             let scene = line.split_once(" => ").filter(|(_, scene)| scene.ends_with(';')).map(|(name, _)| name);
-            if let Some(name) = name.filter(|_| is_test).or(scene).map(identifier) {
-                stated.push(Stated { test: format!("{path}::{name}"), rows: endings(name), mark: mark.take() });
+            let name = name.filter(|_| is_test);
+            let is_scene = name.is_none();
+            if let Some(name) = name.or(scene).map(identifier) {
+                let (test, rows) = (format!("{path}::{name}"), endings(name));
+                stated.push(Stated { test, rows, is_scene, mark: mark.take() });
             }
             (is_test, mark) = (false, None);
         }
@@ -90,11 +95,11 @@ fn other_tests(path: &str, text: &str, stated: &mut Vec<Stated>) {
             .find_map(|start| Some(identifier(line.strip_prefix(start)?)))
             .or_else(|| line.strip_prefix("test(").or(line.strip_prefix("it(")).and_then(quoted));
         let Some(name) = name else { continue };
-        stated.push(Stated { test: format!("{path}::{name}"), rows: endings(name), mark: None });
+        stated.push(Stated { test: format!("{path}::{name}"), rows: endings(name), is_scene: false, mark: None });
     }
 }
 
-fn stated() -> Vec<Stated> {
+pub(crate) fn stated() -> Vec<Stated> {
     let mut stated = Vec::new();
     for (path, text) in text_files() {
         if path.ends_with(".rs") {
@@ -103,7 +108,7 @@ fn stated() -> Vec<Stated> {
             // A script's check is a comment that begins with its row: `# D1: …`.
             let cited = text.lines().filter_map(|line| line.trim().strip_prefix("# ")?.split(':').next());
             let rows = cited.filter(|word| is_row(word)).map(str::to_owned);
-            stated.extend(rows.map(|row| Stated { test: path.clone(), rows: vec![row], mark: None }));
+            stated.extend(rows.map(|row| Stated { test: path.clone(), rows: vec![row], is_scene: false, mark: None }));
         } else if path.starts_with("tests/interop/") {
             other_tests(&path, &text, &mut stated);
         }
