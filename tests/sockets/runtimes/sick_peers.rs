@@ -7,9 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::{Either, join, join_all, select};
 use servicebus_core::client::{Client, Error};
-use servicebus_core::machine::Entity;
 use servicebus_core::runtime::Runtime;
-use servicebus_core::servicebus::{MessageRef, RetryMode, RetryPolicy};
+use servicebus_core::servicebus::{Entity, MessageRef, RetryMode, RetryPolicy};
 use servicebus_core::storage::{Payloads, RxOf, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_tests::calls::{QUEUE, SESSIONS, SUBSCRIPTION, TOPIC};
@@ -104,13 +103,10 @@ impl<A: Adapter> Site<A> {
 type Calling = Pin<Box<dyn Future<Output = Result<(), Told>>>>;
 
 /// A call on a client of its own handle.
-fn call<R: Runtime, T>(
+fn call<R: Runtime + 'static, T>(
     client: &Client<R>,
     call: impl AsyncFnOnce(&Client<R>) -> Result<T, Error<R::Storage>> + 'static,
-) -> Calling
-where
-    R: 'static,
-{
+) -> Calling {
     let client = client.clone();
     Box::pin(async move { call(&client).await.map(drop).map_err(|error| Told::of(&error)) })
 }

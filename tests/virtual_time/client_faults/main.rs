@@ -15,6 +15,7 @@ mod full_tables;
 mod held_messages;
 mod idle_receivers;
 mod large_messages;
+mod liars;
 mod lost_answers;
 mod names;
 mod opening;

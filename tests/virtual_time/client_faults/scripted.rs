@@ -11,7 +11,7 @@ use servicebus_core::storage::Storage;
 use servicebus_core::time::{Duration, Instant};
 use servicebus_core::wire::frame::Protocol;
 use servicebus_core::wire::message::MessageView;
-use servicebus_core::wire::messaging::{self, DeliveryState, Properties};
+use servicebus_core::wire::messaging::{self, DeliveryState, MessageId, Properties};
 use servicebus_core::wire::performative::*;
 use servicebus_core::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use servicebus_core::wire::{Encode, Multiple, Symbol, Value, encode_map, to_vec};
@@ -229,14 +229,38 @@ impl Server {
 
     /// Answers a request: it was carried out.
     fn respond(&mut self, request_link: &Link, payload: &[u8]) {
+        let status = [("statusCode", Value::Int(202)), ("statusDescription", Value::String("Accepted"))];
+        self.respond_with(request_link, payload, |id| id, &status, Body::Value(Value::Null));
+    }
+
+    /// Answers a request with these properties and body, and a correlation id made of its message id.
+    pub(crate) fn respond_with(
+        &mut self,
+        request_link: &Link,
+        payload: &[u8],
+        correlation: for<'a> fn(Option<MessageId<'a>>) -> Option<MessageId<'a>>,
+        status: &[(&str, Value<'_>)],
+        body: Body<'_>,
+    ) {
         let to = |link: &&Link| link.role == Role::Receiver && link.address == request_link.address;
         let Some(link) = self.links.iter().find(to).cloned() else { return };
         let properties = MessageView::parse(payload).and_then(|view| view.properties()).expect("a request");
-        let head = Properties { correlation_id: properties.message_id, ..Properties::EMPTY };
-        let status = [("statusCode", Value::Int(202)), ("statusDescription", Value::String("Accepted"))];
-        let body = Body::Value(Value::Null);
-        let rest = MessageRef::from_body(body).with_properties(&status);
+        let head = Properties { correlation_id: correlation(properties.message_id), ..Properties::EMPTY };
+        let rest = MessageRef::from_body(body).with_properties(status);
         self.deliver(&link, false, &[to_vec(&head), to_vec(&rest)].concat());
+    }
+
+    /// Sends a frame on another channel than that of the frame which is answered.
+    pub(crate) fn send_elsewhere(&mut self, channel: u16, body: &impl Encode) {
+        self.send_on(channel, body, &[]);
+    }
+
+    /// Answers a frame as a healthy service does.
+    pub(crate) fn answer_well(&mut self, item: &Item<'_>) {
+        match item {
+            Item::Frame(_, Performative::Flow(flow), _) if self.drained(flow) => {}
+            _ => self.answer(item),
+        }
     }
 }
 
