@@ -182,6 +182,17 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
 }
 
 /// A point in UTC: milliseconds since the Unix epoch, as AMQP's `timestamp` (AMQP 1.0 §1.6.17).
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # {
+/// use servicebus_core::time::Timestamp;
+/// use std::time::{Duration, SystemTime};
+///
+/// let in_an_hour = Timestamp::from(SystemTime::now() + Duration::from_secs(3_600));
+/// assert!(in_an_hour > Timestamp::from_secs(1_700_000_000));
+/// # }
+/// ```
 // Two halves, as with `Instant`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -194,8 +205,10 @@ impl Timestamp {
     pub const UNIX_EPOCH: Self = Self::from_millis(0);
     /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set" (docs/evidence/wire-protocol.md
     /// §4.7).
+    #[doc(hidden)]
     pub const DOTNET_MIN: Self = Self::from_millis(-62_135_596_800_000);
     /// .NET's `DateTime.MaxValue` as AMQP encodes it (docs/evidence/wire-protocol.md §5, `get-message-sessions`).
+    #[doc(hidden)]
     pub const DOTNET_MAX: Self = Self::from_millis(253_402_300_800_000);
 
     /// Milliseconds since the Unix epoch.
@@ -219,11 +232,13 @@ impl Timestamp {
     }
 
     /// .NET ticks: 100 ns since 0001-01-01 (docs/evidence/wire-protocol.md §4.6).
+    #[doc(hidden)]
     pub const fn as_dotnet_ticks(self) -> i64 {
         self.as_millis().saturating_mul(10_000).saturating_add(621_355_968_000_000_000)
     }
 
     /// The inverse of [`Timestamp::as_dotnet_ticks`]; fractions of a millisecond are cut.
+    #[doc(hidden)]
     pub const fn from_dotnet_ticks(ticks: i64) -> Self {
         Self::from_millis(ticks.saturating_sub(621_355_968_000_000_000).div_euclid(10_000))
     }

@@ -47,13 +47,13 @@ pub use servicebus_core::transport::{Proxy, ProxyError};
 #[doc(hidden)]
 pub use task::Task;
 
-servicebus_core::client_names!(AsyncIo);
+servicebus_core::client_names!(AsyncIo, "servicebus_async_std");
 
 #[doc(hidden)]
 /// Opens connections; see [`servicebus_core::transport::Dialer`].
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
-/// What async-io provides, beneath smol and async-std.
+/// The runtime, for code that is generic over it: async-io, beneath smol and async-std.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncIo;
 

@@ -43,13 +43,13 @@ pub use servicebus_core::transport::{Proxy, ProxyError};
 #[doc(hidden)]
 pub use task::Task;
 
-servicebus_core::client_names!(Tokio);
+servicebus_core::client_names!(Tokio, "servicebus_tokio");
 
 #[doc(hidden)]
 /// Opens connections; see [`servicebus_core::transport::Dialer`].
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
-/// What tokio provides.
+/// The runtime, for code that is generic over it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 

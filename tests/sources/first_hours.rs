@@ -81,6 +81,75 @@ fn every_type_of_the_client_is_at_the_root_of_an_adapter_n13() {
     judge.finish();
 }
 
+/// The methods of a type of the client that programs call, from the sources of core.
+fn methods(name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("core/src/client")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for block in text.split("\nimpl<").skip(1) {
+            let Some((head, body)) = block.split_once(" {\n") else { continue };
+            let head = head.split(" where").next().unwrap_or(head);
+            if head.contains(" for ") || !head.contains(&format!(" {name}<")) {
+                continue;
+            }
+            let mut hidden = false;
+            for line in body.split("\n}").next().unwrap_or(body).lines() {
+                hidden |= line == "    #[doc(hidden)]";
+                let Some(rest) = line.strip_prefix("    pub ") else { continue };
+                let rest = rest.trim_start_matches("const ").trim_start_matches("async ");
+                if let Some(rest) = rest.strip_prefix("fn ")
+                    && !std::mem::take(&mut hidden)
+                {
+                    found.extend(
+                        rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().map(str::to_owned),
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A page of an alias shows the methods of its type by a script at best: its text names them, and has an example.
+#[test]
+fn the_page_of_each_handle_names_its_methods_and_has_an_example_n14() {
+    let names = std::fs::read_to_string(root().join("core/src/client/names.rs")).expect("the source can be read");
+    let mut judge = Judge::new();
+    for handle in [
+        "Client",
+        "Sender",
+        "Receiver",
+        "SessionReceiver",
+        "Peeker",
+        "LockRenewal",
+        "Processor",
+        "SessionProcessor",
+        "ProcessorControl",
+        "ProcessorMessage",
+        "RuleManager",
+        "TransactionController",
+        "Transaction",
+    ] {
+        let place = ["pub type {} =", "pub type {}<"].map(|item| names.find(&item.replace("{}", handle)));
+        let before = place.into_iter().flatten().next().and_then(|place| names.get(..place)).expect("an alias");
+        let page = before.trim_end().lines().rev().map(str::trim).take_while(|line| line.starts_with(['/', '#']));
+        let page: String = page.collect();
+        let methods = methods(handle);
+        assert!(methods.len() >= 2, "{handle}: {methods:?}");
+        for method in methods {
+            // For those who bring a runtime.
+            if handle == "Client" && ["new", "shared_state"].contains(&&*method) {
+                continue;
+            }
+            judge.case(format!("{handle}::{method}"), page.contains(&format!("`{method}`")), |named| *named, |_| false);
+        }
+        let derived = ["ProcessorControl", "ProcessorMessage", "TransactionController"].contains(&handle);
+        judge.case(format!("{handle}: an example"), derived || page.contains("no_run"), |has| *has, |_| false);
+    }
+    judge.finish();
+}
+
 /// The public structures and enumerations of the client, by name, with the files that define them.
 fn defined() -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -1,11 +1,11 @@
 //! The names under which an adapter crate exports the client for its runtime.
 
-/// Names everything of the client for one runtime on the heap, and asserts that it may cross threads. Each adapter
+/// Names everything of the client for one runtime on the heap, in the crate `$name`, and asserts that it may cross threads. Each adapter
 /// crate has these names, so that moving a program from one runtime to another is a change of `use` lines.
 #[cfg(feature = "alloc")]
 #[macro_export]
 macro_rules! client_names {
-    ($runtime:ty) => {
+    ($runtime:ty, $name:literal) => {
         pub use $crate::client::{
             AutoLockRenewer, DeadLetter, DeadLetterOptions, ErrorKind, ErrorOutcome, HandlerError, Panic,
             ProcessorOptions, SessionProcessorOptions,
@@ -22,30 +22,185 @@ macro_rules! client_names {
         pub use $crate::wire::{Uuid, Value};
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
+        ///
+        /// Makes what a program works with: `sender`, `receiver`, `processor`, `session_processor`, `rule_manager`, `transactions`,
+        /// `begin_transaction`; sessions by `accept_session`, `accept_next_session`, `accept_non_exclusive_session`,
+        /// `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions`, `list_sessions_each`. Of the connection: `ready`,
+        /// `state`, `state_changed`, `disconnect`, `set_connection_string`, `last_description`, `close`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(connection_string: &str) -> Result<(), Error> {
+        /// let client = connect(connection_string)?;
+        /// client.ready(Duration::from_secs(5)).await?; // connects now instead of with the first call
+        /// let receiver = client.receiver(Entity::subscription("events", "audit"))?;
+        /// # drop(receiver);
+        /// client.close().await;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Client = $crate::client::Client<$runtime>;
         /// What is received from, and how; see
         /// [`servicebus_core::client::ReceiverOptions`]($crate::client::ReceiverOptions).
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
+        ///
+        /// `send`, `send_all`, `enqueue`; `create_batch` and `send_batch`; `schedule`, `schedule_all`, `schedule_each` and
+        /// `cancel_scheduled`; `timeout`, `size_limits`, `now`, `close`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(sender: Sender) -> Result<(), Error> {
+        /// sender.send("hello").await?;
+        /// sender.timeout(Duration::from_secs(2)).send(&Message::new("now or never").with_property("tries", 1)).await?;
+        /// sender.send_all(&["one", "two"]).await?;
+        /// let number = sender.schedule("good morning", sender.now() + Duration::from_secs(8 * 60 * 60)).await?;
+        /// sender.cancel_scheduled(&[number]).await?;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Sender = $crate::client::Sender<$runtime>;
         /// The outcome of a message that was enqueued; see [`servicebus_core::client::Delivery`]($crate::client::Delivery).
         pub type Delivery = $crate::client::Delivery<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
+        ///
+        /// `receive`, `receive_messages`, `receive_each`, `next`, `messages` (a stream, feature `stream`); `complete`, `abandon`,
+        /// `abandon_with`, `defer`, `defer_with`, `dead_letter`, `settle_by_token`; `receive_deferred`, `receive_deferred_each`; `peek`,
+        /// `peek_each`, `peeker`; `renew_lock`, `renew_lock_of`, `lock_renewal_error`; `delete_messages`, `purge`; `timeout`, `entity`,
+        /// `close`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+        /// let receiver = client.receiver(ReceiverOptions::new("orders").with_prefetch(100))?;
+        /// while let Some(message) = receiver.receive(Duration::from_secs(5)).await? {
+        ///     match message.text()? {
+        ///         "later" => receiver.abandon(&message).await?,
+        ///         "never" => receiver.dead_letter(&message, DeadLetterOptions::new().with_reason("never")).await?,
+        ///         _ => receiver.complete(&message).await?,
+        ///     }
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Receiver = $crate::client::Receiver<$runtime>;
         /// The messages of a receiver as a stream; see [`servicebus_core::client::Messages`]($crate::client::Messages).
         #[cfg(feature = "stream")]
         pub type Messages = $crate::client::Messages<$runtime>;
         /// Receives the messages of a session; see
         /// [`servicebus_core::client::SessionReceiver`]($crate::client::SessionReceiver).
+        ///
+        /// It derefs to [`Receiver`], whose methods receive and settle. Of the session: `session_id`, `state`, `set_state`, `state_json`
+        /// and `set_state_json` (feature `serde`), `renew_session_lock`, `session_lock_renewal_error`, `locked_until`, `lock_token`;
+        /// `timeout`, `close`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// while let Some(session) = client.accept_next_session("jobs", Duration::from_secs(10)).await? {
+        ///     for message in session.receive_messages(10, Duration::from_secs(1)).await? {
+        ///         session.complete(&message).await?;
+        ///     }
+        ///     session.set_state(Some(b"done")).await?;
+        ///     session.close().await;
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type SessionReceiver = $crate::client::SessionReceiver<$runtime>;
         /// Looks at messages; see [`servicebus_core::client::Peeker`]($crate::client::Peeker).
+        ///
+        /// `peek`, `peek_each`, `position`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(receiver: Receiver) -> Result<(), Error> {
+        /// let mut peeker = receiver.peeker();
+        /// loop {
+        ///     let page = peeker.peek(100).await?;
+        ///     if page.is_empty() {
+        ///         break;
+        ///     }
+        ///     page.iter().for_each(|message| println!("{message}"));
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Peeker = $crate::client::Peeker<$runtime>;
         /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`]($crate::client::LockRenewal).
+        ///
+        /// `during`, `ended`, `is_active`, `locked_until`, `error`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn work() {}
+        /// # async fn example(receiver: Receiver, message: ReceivedMessage) -> Result<(), Error> {
+        /// let renewal = AutoLockRenewer::new(Duration::from_secs(600)).message(&receiver, &message)?;
+        /// work().await;
+        /// drop(renewal);
+        /// receiver.complete(&message).await?;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
+        ///
+        /// `on_error`, `control`, `run`, `run_inline`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn handle(text: String) -> Result<(), std::io::Error> { Ok(()) }
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// let processor = client.processor("orders", ProcessorOptions::new().with_max_concurrent_calls(8));
+        /// let control = processor.control(); // to `stop` it from elsewhere
+        /// # drop(control);
+        /// processor
+        ///     .on_error(|error| eprintln!("{error}"))
+        ///     .run(|message| async move {
+        ///         handle(message.text()?.to_owned()).await?; // an error abandons the message, `Ok` completes it
+        ///         Ok(())
+        ///     })
+        ///     .await
+        /// # }
+        /// ```
         pub type Processor<F = fn(ProcessorError)> = $crate::client::Processor<$runtime, F>;
         /// A message pump over sessions; see
         /// [`servicebus_core::client::SessionProcessor`]($crate::client::SessionProcessor).
+        ///
+        /// `on_error`, `on_session_opened`, `on_session_closing`, `control`, `run`, `run_inline`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// client
+        ///     .session_processor("jobs", SessionProcessorOptions::new().with_max_concurrent_sessions(8))
+        ///     .on_session_closing(|session| async move {
+        ///         session.set_state(Some(b"seen")).await?;
+        ///         Ok(())
+        ///     })
+        ///     .run(|message| async move {
+        ///         println!("{}: {}", message.session_id().unwrap_or_default(), message.text()?);
+        ///         Ok(())
+        ///     })
+        ///     .await
+        /// # }
+        /// ```
         pub type SessionProcessor<F = fn(ProcessorError), O = NoSessionHandler, C = NoSessionHandler> =
             $crate::client::SessionProcessor<$runtime, F, O, C>;
         /// The handler of sessions of a processor that has none for them; see
@@ -53,9 +208,15 @@ macro_rules! client_names {
         pub type NoSessionHandler = $crate::client::NoSessionHandler<$runtime>;
         /// Pauses, resumes and stops a message pump; see
         /// [`servicebus_core::client::ProcessorControl`]($crate::client::ProcessorControl).
+        ///
+        /// `stop`, `is_stopping`, `pause`, `resume`.
         pub type ProcessorControl = $crate::client::ProcessorControl<$runtime>;
         /// A message in a handler's hands; see
         /// [`servicebus_core::client::ProcessorMessage`]($crate::client::ProcessorMessage).
+        ///
+        /// It derefs to [`ReceivedMessage`], whose methods read it. A handler that decides itself: `complete`, `abandon`, `abandon_with`,
+        /// `defer`, `defer_with`, `dead_letter`, `complete_in`, `settle_in`. Besides: `receiver`, `session`, `is_stopping`, `stopping`,
+        /// `lock_renewal_error`.
         pub type ProcessorMessage = $crate::client::ProcessorMessage<$runtime>;
         /// An error in a message pump; see
         /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
@@ -64,11 +225,43 @@ macro_rules! client_names {
         /// [`servicebus_core::client::ProcessorErrorCause`]($crate::client::ProcessorErrorCause).
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
+        ///
+        /// `add`, `remove`, `list_each`; `AdministrationClient` (feature `administration`) does the same over HTTP.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// let rules = client.rule_manager(Entity::subscription("events", "big"));
+        /// rules.add(&RuleRef::new("thousands", RuleFilterRef::Sql("total >= 1000"))).await?;
+        /// rules.remove("$Default").await?;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type RuleManager = $crate::client::RuleManager<$runtime>;
         /// Begins transactions; see
         /// [`servicebus_core::client::TransactionController`]($crate::client::TransactionController).
+        ///
+        /// `begin`, `close`.
         pub type TransactionController = $crate::client::TransactionController<$runtime>;
         /// A transaction; see [`servicebus_core::client::Transaction`]($crate::client::Transaction).
+        ///
+        /// `send`, `send_batch`, `schedule`, `complete`, `settle`, `commit`, `roll_back`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// use std::time::Duration;
+        ///
+        /// # async fn example(client: Client, receiver: Receiver, message: ReceivedMessage) -> Result<(), Error> {
+        /// let outbox = client.sender("outbox")?;
+        /// let transaction = client.begin_transaction().await?;
+        /// transaction.complete(&receiver, &message).await?;
+        /// transaction.send(&outbox, "done").await?;
+        /// transaction.commit().await?;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Transaction = $crate::client::Transaction<$runtime>;
         /// A message that was received; see
         /// [`servicebus_core::servicebus::ReceivedMessage`]($crate::servicebus::ReceivedMessage).

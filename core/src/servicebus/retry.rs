@@ -115,6 +115,7 @@ impl RetryPolicy {
 
     /// The wait after attempt number `attempt` (the first is 0) failed, or `None` when it was the last. Waits vary by
     /// up to a fifth, so that clients that failed together do not come back together.
+    #[doc(hidden)]
     pub fn delay(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Option<Duration> {
         self.next(attempt, reason, random).map(Duration::from)
     }
@@ -133,6 +134,7 @@ impl RetryPolicy {
     }
 
     /// The wait after attempt number `attempt` when attempts have no end.
+    #[doc(hidden)]
     pub fn backoff(&self, attempt: u32, reason: Option<Reason>, random: &mut Random) -> Duration {
         self.wait(attempt, reason, random).into()
     }

@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// How a client works.
+/// How an administration client works.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AdministrationOptions {
