@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 use embedded_io_async::{Read, Write};
 
 /// Opens transports.
@@ -135,6 +135,19 @@ fn race<T>(
     })
 }
 
+/// Polls in a frame of its own on the stack, so that what the future has on its way there is not below everything else
+/// that the caller polls. For what is rare: it costs a call.
+#[inline(never)]
+fn poll_apart<T>(future: Pin<&mut impl Future<Output = T>>, cx: &mut Context<'_>) -> Poll<T> {
+    future.poll(cx)
+}
+
+/// Makes a value in its place, and keeps what that takes of the stack out of the caller's frame.
+#[inline(never)]
+fn make_in<T>(place: &mut Option<T>, make: impl FnOnce() -> T) -> &mut T {
+    place.insert(make())
+}
+
 /// Counts a step, and is pending once after every [`TURN`] of them.
 fn step(steps: &mut u8) -> impl Future<Output = ()> {
     poll_fn(|cx| {
@@ -247,8 +260,9 @@ where
         }
         state.machine.settings().max_frame_size as usize
     });
-    let mut rx = <R::Storage as Storage>::rx(frame_size);
-    let mut tx = <R::Storage as Storage>::tx(frame_size);
+    let mut buffers = None;
+    let (rx, tx) =
+        make_in(&mut buffers, || (<R::Storage as Storage>::rx(frame_size), <R::Storage as Storage>::tx(frame_size)));
     loop {
         wake_tasks::<R>(shared);
         let clock = shared.clock();
@@ -269,7 +283,7 @@ where
         if dials {
             rx.clear();
             tx.clear();
-            let result = connect(shared, &mut dialer, &mut credential, &mut rx, &mut tx).await;
+            let result = connect(shared, &mut dialer, &mut credential, rx, tx).await;
             let clock = shared.clock();
             shared.with(|state| state.machine.handle_disconnected(clock, result));
         } else {
@@ -293,9 +307,12 @@ where
     C: Credential<<R::Storage as Storage>::Payload>,
 {
     // All that dialling needs is gone when the bytes flow: the two share their room in the future.
-    let mut transport = match dial::<R, D>(shared, dialer).await {
-        Ok(transport) => transport,
-        Err(failure) => return failure,
+    let mut transport = {
+        let mut dialling = pin!(dial::<R, D>(shared, dialer));
+        match poll_fn(|cx| poll_apart(dialling.as_mut(), cx)).await {
+            Ok(transport) => transport,
+            Err(failure) => return failure,
+        }
     };
     let clock = shared.clock();
     if let Err(failure) = shared.with(|state| state.machine.handle_connected(clock)) {
@@ -321,7 +338,9 @@ where
     if shared.with(|state| state.machine.is_over()) {
         let closing = async { drop(transport.close().await) };
         let late = async { drop(serve::<R>(shared, shared.now() + FAREWELL, FAREWELL).await) };
-        race(pin!(closing), pin!(late)).await;
+        let mut closing = pin!(closing);
+        let apart = poll_fn(|cx| poll_apart(closing.as_mut(), cx));
+        race(pin!(apart), pin!(late)).await;
     }
     ended
 }

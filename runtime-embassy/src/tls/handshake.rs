@@ -29,6 +29,17 @@ pub struct Peer<'a> {
     pub remembered: Option<&'a Remembered>,
 }
 
+impl<'a> Peer<'a> {
+    fn verifier(&self, deferred: &'a Deferred<'a>) -> Verifier<'a> {
+        let verifier = Verifier::new(self.roots, self.host, self.now, self.algorithms).deferring(deferred);
+        let verifier = if self.judges_not_before { verifier } else { verifier.without_not_before() };
+        match self.remembered {
+            Some(remembered) => verifier.remembering(remembered),
+            None => verifier,
+        }
+    }
+}
+
 /// The memory of one TLS connection.
 #[derive(Debug)]
 pub struct Records<'a> {
@@ -55,19 +66,16 @@ where
 {
     let config = TlsConfig::new().with_server_name(peer.host);
     let config = if peer.algorithms.has_rsa() { config.enable_rsa_signatures() } else { config };
-    let verifier = Verifier::new(peer.roots, peer.host, peer.now, peer.algorithms);
-    let verifier = if peer.judges_not_before { verifier } else { verifier.without_not_before() };
-    let verifier = match peer.remembered {
-        Some(remembered) => verifier.remembering(remembered),
-        None => verifier,
-    };
-    let deferred = Deferred::new();
-    let mut provider = Provider { verifier: verifier.deferring(&deferred), random };
+    let mut deferred = None;
+    let deferred = &*make_in(&mut deferred, Deferred::new);
+    let mut provider = None;
+    let provider = make_in(&mut provider, || Provider { verifier: peer.verifier(deferred), random });
     // The length of a record has 16 bits.
     let size = records.read.len().min(usize::from(u16::MAX));
     let read = &mut records.read[..size];
-    let mut connection = TlsConnection::new(Socket::new(socket, size), read, records.write);
-    let opened = in_steps(pin!(connection.open(TlsContext::new(&config, &mut provider))), &deferred).await;
+    let mut connection = None;
+    let opening = make_in(&mut connection, || TlsConnection::new(Socket::new(socket, size), read, records.write));
+    let opened = in_steps(pin!(opening.open(TlsContext::new(&config, &mut *provider))), deferred).await;
     let proven = match (provider.verifier.refusal(), opened) {
         (Some(refusal), _) => Err(HandshakeError::Refused(refusal)),
         (None, Err(error)) => Err(error),
@@ -82,7 +90,15 @@ where
         Ok(()) => defmt::debug!("TLS: {=str} is proven", peer.host),
         Err(error) => defmt::warn!("TLS: {=str}: {}", peer.host, error),
     }
-    proven.map(|()| Encrypted::new(connection))
+    proven?;
+    connection.map(Encrypted::new).ok_or(HandshakeError::Tls(TlsError::InternalError))
+}
+
+/// Makes a value in its place, and keeps what that takes of the stack out of the caller's frame, below which a server is
+/// verified.
+#[inline(never)]
+fn make_in<T>(place: &mut Option<T>, make: impl FnOnce() -> T) -> &mut T {
+    place.insert(make())
 }
 
 /// Drives the handshake; whenever it has put signatures off, it stands still until they are verified, a part in each poll.

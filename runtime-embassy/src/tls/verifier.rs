@@ -236,8 +236,9 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Checks the chain and the name, and returns the server's key.
-    fn verify_chain(&self, certificates: &CertificateRef<'_>) -> Result<heapless::Vec<u8, KEY>, Refusal> {
+    /// Checks the chain and the name.
+    #[inline(never)]
+    fn verify_chain(&self, certificates: &CertificateRef<'_>) -> Result<(), Refusal> {
         let mut shown = heapless::Vec::<_, CERTIFICATES>::new();
         for entry in &certificates.entries {
             let CertificateEntryRef::X509(der) = entry else {
@@ -296,8 +297,17 @@ impl<'a> Verifier<'a> {
                 }
             }
         }
-        // Copied last: the stack is deepest above.
-        heapless::Vec::from_slice(parsed.key).map_err(|_| refused(CertificateError::Algorithm))
+        Ok(())
+    }
+
+    /// Keeps what the server's signature is verified with. Apart, since the stack is deepest where the chain is checked.
+    #[inline(never)]
+    fn keep(&mut self, leaf: &[u8], digest: &[u8]) -> Result<(), CertificateError> {
+        let parsed = Certificate::parse(leaf).map_err(|_| CertificateError::Malformed)?;
+        let key = heapless::Vec::from_slice(parsed.key).map_err(|_| CertificateError::Algorithm)?;
+        let digest = heapless::Vec::from_slice(digest).map_err(|_| CertificateError::Algorithm)?;
+        self.state = State::Chained { key, digest };
+        Ok(())
     }
 
     /// Looks for a path to one of the roots. It fails when signatures on all of them are put off.
@@ -343,6 +353,7 @@ impl<'a> Verifier<'a> {
         Err(refusal)
     }
 
+    #[inline(never)]
     fn verify_handshake(&mut self, verify: &CertificateVerifyRef<'_>) -> Result<(), CertificateError> {
         let State::Chained { key, digest } = core::mem::replace(&mut self.state, State::Waiting) else {
             return Err(CertificateError::Missing);
@@ -393,10 +404,12 @@ impl<C: TlsCipherSuite> TlsVerifier<C> for Verifier<'_> {
 
     fn verify_certificate(&mut self, transcript: &C::Hash, certificates: CertificateRef<'_>) -> Result<(), TlsError> {
         self.deferred.inspect(|deferred| deferred.clear());
-        let key = self.verify_chain(&certificates).map_err(|refusal| self.refuse(refusal))?;
-        let digest = heapless::Vec::from_slice(&transcript.clone().finalize()).map_err(|_| TlsError::CryptoError)?;
-        self.state = State::Chained { key, digest };
-        Ok(())
+        self.verify_chain(&certificates).map_err(|refusal| self.refuse(refusal))?;
+        let Some(CertificateEntryRef::X509(leaf)) = certificates.entries.first() else {
+            return Err(self.refuse(Refusal::new(CertificateError::Missing)));
+        };
+        let kept = self.keep(leaf, &transcript.clone().finalize());
+        kept.map_err(|error| self.refuse(Refusal::of(error, 0, leaf)))
     }
 
     fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {

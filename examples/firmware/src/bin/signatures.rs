@@ -108,9 +108,8 @@ impl Chain {
         let (chain, of_chain) = measure(&deferred, || {
             TlsVerifier::<Aes128GcmSha256>::verify_certificate(&mut verifier, &Transcript::default(), certificates)
         });
-        let (handshake, of_signature) = measure(&deferred, || {
-            TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, signature)
-        });
+        let (handshake, of_signature) =
+            measure(&deferred, || TlsVerifier::<Aes128GcmSha256>::verify_signature(&mut verifier, signature));
         assert!(chain.is_ok() && handshake.is_ok() && verifier.is_proven(), "{}: {:?}", self.name, verifier.refusal());
         (of_chain, of_signature)
     }

@@ -4,7 +4,7 @@
 
 use embassy_executor::Spawner;
 use servicebus_core::machine::Settings;
-use servicebus_embassy::{Plain, Resources, Runner, Tcp};
+use servicebus_embassy::{Client, Plain, Resources, Runner, Tcp};
 use servicebus_firmware::device::{self, Device};
 use servicebus_firmware::telemetry::{self, Board};
 use static_cell::ConstStaticCell;
@@ -14,6 +14,12 @@ async fn carry(runner: Runner<Board>, dialer: Plain<Tcp<'static>>) {
     runner.run(dialer).await;
 }
 
+#[embassy_executor::task]
+async fn application(client: Client<Board>) {
+    telemetry::run(client).await;
+}
+
+// A task of its own that spawns the others: a future is made on the stack, on top of the one that spawns it.
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static RESOURCES: ConstStaticCell<Resources<Board>> = ConstStaticCell::new(Resources::new());
@@ -22,5 +28,5 @@ async fn main(spawner: Spawner) {
     let settings = Settings::new(device.connection_string("10.0.2.2", device::PLAIN), device.seed);
     let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, device.utc).unwrap();
     spawner.spawn(carry(runner, Plain::new(device.tcp())).expect("the runner's task is spawned once"));
-    telemetry::run(client).await;
+    spawner.spawn(application(client).expect("the application's task is spawned once"));
 }

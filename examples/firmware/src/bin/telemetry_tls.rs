@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use servicebus_core::machine::Settings;
 use servicebus_embassy::tls::{CertificateDer, Records, Root, Tls};
-use servicebus_embassy::{Resources, Runner, Tcp};
+use servicebus_embassy::{Client, Resources, Runner, Tcp};
 use servicebus_firmware::board;
 use servicebus_firmware::device::{self, Device};
 use servicebus_firmware::telemetry::{self, Board};
@@ -21,6 +21,12 @@ async fn carry(runner: Runner<Board>, dialer: Tls<'static, Tcp<'static>, ChaCha2
     runner.run(dialer).await;
 }
 
+#[embassy_executor::task]
+async fn application(client: Client<Board>) {
+    telemetry::run(client).await;
+}
+
+// A task of its own that spawns the others: a future is made on the stack, on top of the one that spawns it.
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static READ_RECORD: ConstStaticCell<[u8; 16_640]> = ConstStaticCell::new([0; 16_640]);
@@ -43,5 +49,5 @@ async fn main(spawner: Spawner) {
     let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), device.utc, records);
     spawner.spawn(carry(runner, tls).expect("the runner's task is spawned once"));
-    telemetry::run(client).await;
+    spawner.spawn(application(client).expect("the application's task is spawned once"));
 }
