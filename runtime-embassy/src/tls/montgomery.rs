@@ -28,13 +28,13 @@ pub(super) fn power(modulus: &[u8], exponent: u32, base: &[u8], result: &mut [u8
     field.square_of_r(x, t)?;
     field.multiply(x, b, y);
     // y is the base in that form. All bits of the exponent but the last, from the second one on.
-    x.copy_from_slice(y);
+    copy(y, x);
     for bit in (1..exponent.checked_ilog2()?).rev() {
         field.multiply(x, x, t);
         if exponent >> bit & 1 == 1 {
             field.multiply(t, y, x);
         } else {
-            x.copy_from_slice(t);
+            copy(t, x);
         }
     }
     if exponent > 1 {
@@ -42,7 +42,7 @@ pub(super) fn power(modulus: &[u8], exponent: u32, base: &[u8], result: &mut [u8
     }
     // The last bit, with the base as it is: that leads out of the form again.
     if exponent == 1 {
-        x.copy_from_slice(b);
+        copy(b, x);
     } else {
         field.multiply(t, b, x);
     }
@@ -132,7 +132,7 @@ impl<'m> Field<'m> {
         }
         for bit in (0..rest).rev() {
             self.multiply(result, result, spare);
-            result.copy_from_slice(spare);
+            copy(spare, result);
             if bits >> bit & 1 == 1 {
                 self.double(result);
             }
@@ -146,6 +146,11 @@ impl<'m> Field<'m> {
 fn multiply_add(a: u32, b: u32, c: u32, d: u32) -> (u32, u32) {
     let wide = u64::from(a) * u64::from(b) + u64::from(c) + u64::from(d);
     (wide as u32, (wide >> 32) as u32)
+}
+
+/// Copies without the check of the lengths that `copy_from_slice` panics on: they are the same.
+fn copy(from: &[u32], to: &mut [u32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 fn less(one: &[u32], other: &[u32]) -> bool {

@@ -162,8 +162,8 @@ impl<S: Read> Socket<S> {
                 return Ok(false);
             }
             filled += length;
-            if let [_, high, middle, low, ..] = buffer[..filled] {
-                let message = 4 + u32::from_be_bytes([0, high, middle, low]) as usize;
+            if let Some([_, high, middle, low, ..]) = buffer.get(..filled) {
+                let message = 4 + u32::from_be_bytes([0, *high, *middle, *low]) as usize;
                 match filled.cmp(&message) {
                     Ordering::Less => {}
                     Ordering::Equal => return Ok(true),

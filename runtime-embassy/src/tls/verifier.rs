@@ -320,10 +320,9 @@ impl<'a> Verifier<'a> {
         meter: &Meter,
     ) -> Result<(), webpki::Error> {
         let jobs = self.deferred.map(Deferred::jobs);
-        let metered: heapless::Vec<_, ALGORITHMS> =
-            self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, meter, jobs }).collect();
-        let algorithms: heapless::Vec<&dyn SignatureVerificationAlgorithm, ALGORITHMS> =
-            metered.iter().map(|metered| metered as _).collect();
+        let metered =
+            gathered(self.algorithms.chain.iter().map(|algorithm| Metered { algorithm: *algorithm, meter, jobs }));
+        let algorithms = gathered(metered.iter().map(|metered| metered as &dyn SignatureVerificationAlgorithm));
         let mut refusal = webpki::Error::UnknownIssuer;
         for root in self.roots {
             let path = server.verify_for_usage(
@@ -374,6 +373,17 @@ impl<'a> Verifier<'a> {
         jobs.inspect(|jobs| jobs.close(Refusal::new(wrong)));
         Ok(())
     }
+}
+
+/// As many as there is room for, which is for all; collecting them would panic otherwise.
+fn gathered<T>(all: impl Iterator<Item = T>) -> heapless::Vec<T, ALGORITHMS> {
+    let mut gathered = heapless::Vec::new();
+    for one in all {
+        if gathered.push(one).is_err() {
+            break;
+        }
+    }
+    gathered
 }
 
 /// What webpki leaves out: keyUsage of the authorities on the path, and the root's path length. Returns how many they are.
