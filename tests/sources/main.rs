@@ -12,4 +12,5 @@ mod parts;
 mod pinned;
 mod public_futures;
 mod sentences;
+mod versions;
 mod wire_names;

@@ -1,0 +1,109 @@
+//! The temperature of a Raspberry Pi Pico W, once in ten seconds, into a queue of Azure Service Bus over TLS.
+//!
+//! The radio is a CYW43439, whose firmware is not in this repository: `CYW43_FIRMWARE` names the folder that has it, and
+//! `WIFI_NETWORK` and `WIFI_PASSWORD` are the network's.
+#![no_std]
+#![no_main]
+
+use aligned::{A4, Aligned};
+use cyw43::{Control, JoinOptions, NetDriver, PowerManagementMode, SpiBus, State};
+use cyw43_pio::{DEFAULT_CLOCK_DIVIDER, PioSpi};
+use defmt::warn;
+use defmt_rtt as _;
+use embassy_executor::Spawner;
+use embassy_net::{Stack, StackResources};
+use embassy_rp::adc::{self, Adc, Channel};
+use embassy_rp::clocks::RoscRng;
+use embassy_rp::gpio::{Level, Output};
+use embassy_rp::peripherals::{DMA_CH0, PIO0};
+use embassy_rp::pio::{self, Pio};
+use embassy_rp::watchdog::Watchdog;
+use embassy_rp::{bind_interrupts, dma};
+use embassy_time::{Duration, Timer};
+use panic_probe as _;
+use servicebus_board_telemetry as telemetry;
+use static_cell::StaticCell;
+
+include!(concat!(env!("OUT_DIR"), "/radio.rs"));
+
+bind_interrupts!(
+    struct Interrupts {
+        ADC_IRQ_FIFO => adc::InterruptHandler;
+        DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>;
+        PIO0_IRQ_0 => pio::InterruptHandler<PIO0>;
+    }
+);
+
+#[embassy_executor::task]
+async fn drive(radio: cyw43::Runner<'static, SpiBus<Output<'static>, PioSpi<'static, PIO0, 0>>>) -> ! {
+    radio.run().await
+}
+
+#[embassy_executor::task]
+async fn carry_packets(mut runner: embassy_net::Runner<'static, NetDriver<'static>>) -> ! {
+    runner.run().await
+}
+
+/// Joins the network, and again when it is lost.
+#[embassy_executor::task]
+async fn join(mut control: Control<'static>, stack: Stack<'static>) -> ! {
+    let (network, password) = (env_or_panic(option_env!("WIFI_NETWORK")), env_or_panic(option_env!("WIFI_PASSWORD")));
+    control.init(COUNTRIES).await;
+    control.set_power_management(PowerManagementMode::PowerSave).await;
+    loop {
+        match control.join(network, JoinOptions::new(password.as_bytes())).await {
+            Ok(()) => stack.wait_link_down().await,
+            Err(error) => warn!("the network is not joined: {}", error),
+        }
+        Timer::after_secs(5).await;
+    }
+}
+
+fn env_or_panic(value: Option<&'static str>) -> &'static str {
+    value.unwrap_or_else(|| defmt::panic!("built without WIFI_NETWORK or WIFI_PASSWORD"))
+}
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    static STATE: StaticCell<State> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
+    if FIRMWARE.is_empty() {
+        defmt::panic!("built without CYW43_FIRMWARE");
+    }
+    let chip = embassy_rp::init(Default::default());
+    let mut thermometer = Adc::new(chip.ADC, Interrupts, Default::default());
+    let mut sensor = Channel::new_temp_sensor(chip.ADC_TEMP_SENSOR);
+
+    let (power, select) = (Output::new(chip.PIN_23, Level::Low), Output::new(chip.PIN_25, Level::High));
+    let Pio { mut common, irq0, sm0, .. } = Pio::new(chip.PIO0, Interrupts);
+    let dma = dma::Channel::new(chip.DMA_CH0, Interrupts);
+    let bus = PioSpi::new(&mut common, sm0, DEFAULT_CLOCK_DIVIDER, irq0, select, chip.PIN_24, chip.PIN_29, dma);
+    let (device, control, radio) = cyw43::new(STATE.init(State::new()), power, bus, FIRMWARE, NVRAM).await;
+    spawner.spawn(drive(radio).expect("spawned once"));
+
+    // The RP2040 has no generator of true random numbers: a product mixes in a secret of its own, from its flash.
+    let mut random = RoscRng;
+    let (stack, runner) = embassy_net::new(
+        device,
+        embassy_net::Config::dhcpv4(Default::default()),
+        RESOURCES.init(StackResources::new()),
+        random.next_u64(),
+    );
+    spawner.spawn(carry_packets(runner).expect("spawned once"));
+    spawner.spawn(join(control, stack).expect("spawned once"));
+    let mut seed = [0; 32];
+    random.fill_bytes(&mut seed);
+    let client = telemetry::start(spawner, stack, seed).await;
+
+    let time = Duration::from_secs(telemetry::WATCHDOG_SECONDS.into());
+    let mut watchdog = Watchdog::new(chip.WATCHDOG);
+    watchdog.start(time);
+    let celsius = async || thermometer.read(&mut sensor).await.map_or(f32::NAN, celsius);
+    telemetry::run(&client, random.next_u64(), celsius, || watchdog.feed(time)).await;
+}
+
+/// The sensor's line, by the RP2040's data sheet (chapter 4.9.5): 0.706 V at 27 °C, falling by 1.721 mV for each more.
+fn celsius(raw: u16) -> f32 {
+    let volts = f32::from(raw) * 3.3 / 4096.0;
+    27.0 - (volts - 0.706) / 0.001_721
+}
