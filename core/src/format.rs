@@ -15,21 +15,24 @@ use crate::wire::sasl::{SaslInit, SaslResponse};
 use crate::wire::{Array, Described, List, Map, Multiple, Symbol, Tag, Uuid, Value};
 use defmt::{Format, Formatter, intern, write};
 
-/// `defmt::Format` by a type's text, for what only programs with an allocator have.
+/// The errors that a board's program can be given have their `Format`.
+const _: () = {
+    use crate::engine::{ConnectionError, EngineError};
+    use crate::servicebus::{BatchError, BodyError, InvalidMessage, Reason};
+    use crate::wire::{DecodeError, Full};
+
+    const fn formats<T: Format>() {}
+    formats::<(BatchError, BodyError, ConnectionError, DecodeError, EngineError)>();
+    formats::<(Full, InvalidMessage, Reason)>();
+};
+
+/// By its text: it has other libraries' errors in it, and is for programs with an allocator only.
 #[cfg(feature = "alloc")]
-macro_rules! format_as_text {
-    ([$($parameters:tt)*] $type:ty) => {
-        impl<$($parameters)*> Format for $type {
-            fn format(&self, f: Formatter<'_>) {
-                write!(f, "{}", defmt::Display2Format(self));
-            }
-        }
-    };
+impl<S: Storage> Format for crate::client::ProcessorError<S> {
+    fn format(&self, f: Formatter<'_>) {
+        write!(f, "{}", defmt::Display2Format(self));
+    }
 }
-#[cfg(feature = "administration")]
-format_as_text! { [] crate::servicebus::BodyError }
-#[cfg(feature = "alloc")]
-format_as_text! { [S: Storage] crate::client::ProcessorError<S> }
 
 /// The service's own words behind the cause.
 impl<S: Storage> Format for Failure<S> {

@@ -77,6 +77,7 @@ pub fn new<S: Storage>(
 
 /// The [`Resources`] belong to a client that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InUse;
 
 impl fmt::Display for InUse {

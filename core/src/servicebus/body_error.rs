@@ -5,6 +5,7 @@ use core::fmt;
 
 /// A body is not the text or the bytes that were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BodyError {
     /// It cannot be decoded.
