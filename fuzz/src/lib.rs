@@ -15,7 +15,7 @@ pub mod script;
 
 use servicebus_core::client::{Client, Error};
 use servicebus_core::servicebus::{Entity, MessageRef};
-use servicebus_core::storage::{Sessions, Storage};
+use servicebus_core::storage::{Management, Sessions, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::QueueDescription;
 use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
@@ -24,7 +24,8 @@ use servicebus_simulation::{Simulated, World};
 servicebus_core::fixed_storage! {
     /// A microcontroller's tables.
     pub type Board {
-        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, session_receivers: 2,
+        sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true, session_receivers: 2,
         lock_renewal: true, prefetch: true, receive_and_delete: true,
     }
 }
@@ -33,9 +34,9 @@ servicebus_core::fixed_storage! {
 pub const SEED: u64 = 7;
 
 /// A storage whose names can be literals.
-pub trait Names: Storage<Literal: From<&'static str>> + Sessions {}
+pub trait Names: Storage<Literal: From<&'static str>> + Management + Sessions {}
 
-impl<S: Storage<Literal: From<&'static str>> + Sessions> Names for S {}
+impl<S: Storage<Literal: From<&'static str>> + Management + Sessions> Names for S {}
 
 /// What can go wrong for a client.
 pub type Outcome<S> = Result<(), Error<S>>;

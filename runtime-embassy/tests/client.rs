@@ -32,7 +32,10 @@ use critical_section as _;
 
 servicebus_core::fixed_storage! {
     /// One queue out, one in.
-    type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    type Board {
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 
 /// 2026-01-01.

@@ -23,7 +23,10 @@ fixed_storage! {
 
 fixed_storage! {
     /// Fixed storage with a little room.
-    pub type Small { sessions: 2, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 4096, messages: 8 }
+    pub type Small {
+        sessions: 2, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 4096, messages: 8,
+        receivers: true, management: true,
+    }
 }
 
 /// Makes a test of each generic function on `Heap` and on each of the fixed storages that are named.

@@ -18,28 +18,40 @@ use servicebus_tests::told::{self, Told};
 servicebus_core::fixed_storage! {
     /// Nothing can be attached.
     type TwoLinks {
-        sessions: 1, links: 2, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, engine_alone: true
+        sessions: 1, links: 2, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, engine_alone: true,
+        receivers: true, management: true,
     }
 }
 servicebus_core::fixed_storage! {
     /// A sender or a receiver, and no more.
-    type ThreeLinks { sessions: 1, links: 3, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    type ThreeLinks {
+        sessions: 1, links: 3, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 servicebus_core::fixed_storage! {
     type OneDelivery {
-        sessions: 1, links: 8, deliveries: 1, receive: 2048, transmit: 2048, message: 1024, engine_alone: true
+        sessions: 1, links: 8, deliveries: 1, receive: 2048, transmit: 2048, message: 1024, engine_alone: true,
+        receivers: true, management: true,
     }
 }
 servicebus_core::fixed_storage! {
     type TwoDeliveries {
-        sessions: 1, links: 8, deliveries: 2, receive: 2048, transmit: 2048, message: 1024, engine_alone: true
+        sessions: 1, links: 8, deliveries: 2, receive: 2048, transmit: 2048, message: 1024, engine_alone: true,
+        receivers: true, management: true,
     }
 }
 servicebus_core::fixed_storage! {
-    type FourDeliveries { sessions: 1, links: 8, deliveries: 4, receive: 2048, transmit: 2048, message: 1024 }
+    type FourDeliveries {
+        sessions: 1, links: 8, deliveries: 4, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 servicebus_core::fixed_storage! {
-    type SmallFrames { sessions: 1, links: 8, deliveries: 8, receive: 512, transmit: 512, message: 1024 }
+    type SmallFrames {
+        sessions: 1, links: 8, deliveries: 8, receive: 512, transmit: 512, message: 1024,
+        receivers: true, management: true,
+    }
 }
 
 on_both_storages! {

@@ -17,6 +17,7 @@ servicebus_core::fixed_storage! {
     /// Room for two of everything.
     type Small {
         sessions: 1, links: 12, deliveries: 12, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
         session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }

@@ -17,6 +17,7 @@ servicebus_core::fixed_storage! {
     /// Room for a sender and a receiver at a time.
     type Small {
         sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
         session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }

@@ -3,6 +3,7 @@
 mod blocking;
 mod calls;
 mod cancellation;
+mod capabilities;
 mod causes_and_effects;
 mod client;
 mod credential;

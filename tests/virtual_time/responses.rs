@@ -16,6 +16,7 @@ servicebus_core::fixed_storage! {
     /// One queue out, one in, and what its locks need.
     type Board {
         sessions: 1, links: 6, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
         session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }

@@ -2,7 +2,7 @@
 
 use servicebus_core::client::{Client, Receiver, Sender};
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::storage::Storage;
+use servicebus_core::storage::{Management, Receivers, Storage};
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -15,6 +15,7 @@ servicebus_core::fixed_storage! {
     /// A microcontroller's tables, with room for two senders or receivers beside what they need.
     pub(crate) type Small {
         sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
         session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }
@@ -24,10 +25,10 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A storage whose names can be literals.
-pub(crate) trait Names: Storage<Literal: From<&'static str>> {}
+/// A storage of clients that send, receive and ask entities, whose names can be literals.
+pub(crate) trait Names: Storage<Literal: From<&'static str>> + Receivers + Management {}
 
-impl<S: Storage<Literal: From<&'static str>>> Names for S {}
+impl<S: Storage<Literal: From<&'static str>> + Receivers + Management> Names for S {}
 
 /// A world with the queue `q`.
 pub(crate) fn world(queue: QueueDescription) -> World {

@@ -3,6 +3,7 @@
 use super::{Error, Receiver, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
+use crate::storage::Management;
 use crate::time::Duration;
 use alloc::vec::Vec;
 
@@ -37,7 +38,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::peek_each`].
-    pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+    pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut messages = Vec::new();
         self.peek_each(from, max, |message| messages.push(message)).await?;
         Ok(messages)
@@ -56,7 +60,10 @@ impl<R: Runtime> Receiver<R> {
     pub async fn receive_deferred(
         &self,
         sequence_numbers: &[i64],
-    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut messages = Vec::new();
         self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;
         Ok(messages)

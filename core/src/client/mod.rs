@@ -62,7 +62,7 @@ mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
-use crate::storage::{Storage, Text};
+use crate::storage::{Management, Receivers, Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
@@ -182,14 +182,20 @@ impl<R: Runtime> Client<R> {
     pub fn receiver(
         &self,
         options: impl Into<ReceiverOptions<StorageOf<R>>>,
-    ) -> Result<Receiver<R>, Error<StorageOf<R>>> {
+    ) -> Result<Receiver<R>, Error<StorageOf<R>>>
+    where
+        R::Storage: Receivers,
+    {
         let options = options.into();
         let kind = options.kind();
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, options.entity, options.identifier)?))
     }
 
     /// The rules of a subscription.
-    pub fn rule_manager(&self, subscription: impl Into<Entity<StorageOf<R>>>) -> RuleManager<R> {
+    pub fn rule_manager(&self, subscription: impl Into<Entity<StorageOf<R>>>) -> RuleManager<R>
+    where
+        R::Storage: Management,
+    {
         RuleManager::new(self.clone(), subscription.into())
     }
 

@@ -3,6 +3,7 @@
 use super::{Error, Receiver, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
+use crate::storage::Management;
 use core::fmt;
 
 /// Looks at the messages of an entity in their order, and goes on behind those that it has seen: until there are none,
@@ -20,7 +21,10 @@ impl<R: Runtime> fmt::Debug for Peeker<R> {
 
 impl<R: Runtime> Receiver<R> {
     /// Looks at the messages from the first on; in a session receiver, at those of its session.
-    pub fn peeker(&self) -> Peeker<R> {
+    pub fn peeker(&self) -> Peeker<R>
+    where
+        R::Storage: Management,
+    {
         Peeker { receiver: self.clone(), next: 0 }
     }
 }
@@ -44,7 +48,10 @@ impl<R: Runtime> Peeker<R> {
         &mut self,
         max: u32,
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Error<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let Self { receiver, next } = self;
         let from = *next;
         let seen = |message: ReceivedMessage<StorageOf<R>>| {
@@ -66,7 +73,10 @@ impl<R: Runtime> Peeker<R> {
     pub async fn peek(
         &mut self,
         max: u32,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut messages = alloc::vec::Vec::new();
         self.peek_each(max, |message| messages.push(message)).await?;
         Ok(messages)

@@ -9,7 +9,7 @@ use crate::runtime::Runtime;
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
 use crate::servicebus::received::Origin;
 use crate::servicebus::{Argument, DeadLetterOptions, LockToken, ReceivedMessage};
-use crate::storage::Storage;
+use crate::storage::{Management, Storage};
 use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
 use core::future::Future;
@@ -153,7 +153,8 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Completes a message: it is done and leaves the entity. Any receiver of the message's entity can settle it, also
-    /// after the one that it came on is gone.
+    /// after the one that it came on is gone. A storage without [`Management`] settles on the link that the message came on
+    /// alone: with the link the lock counts as lost, and the message comes again.
     ///
     /// Cancel safety: a dropped future may still have completed the message.
     ///
@@ -265,7 +266,10 @@ impl<R: Runtime> Receiver<R> {
         &self,
         token: LockToken,
         disposition: Disposition<'_>,
-    ) -> Result<(), Error<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let message = Locked { origin: Origin::NONE, token: Some(token), locked_until: None };
         let endpoint = &self.endpoint;
         self.settling(Settling { endpoint, message, disposition, transaction: None, refused: None }).await
@@ -282,7 +286,10 @@ impl<R: Runtime> Receiver<R> {
     pub async fn renew_lock(
         &self,
         message: &mut ReceivedMessage<StorageOf<R>>,
-    ) -> Result<Timestamp, Error<StorageOf<R>>> {
+    ) -> Result<Timestamp, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         if let Some(refused) = other_entity(&self.endpoint, message) {
             return Err(self.endpoint.error(refused));
         }
@@ -305,7 +312,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
-    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>> {
+    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let now = self.endpoint.shared.now();
         self.renew_by_token(token, now).await.map(|(until, _)| until)
     }
@@ -340,7 +350,10 @@ impl<R: Runtime> Receiver<R> {
         from: i64,
         max: u32,
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Error<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
         let request = Peek { from, count: max, session_id };
@@ -368,7 +381,10 @@ impl<R: Runtime> Receiver<R> {
         &self,
         sequence_numbers: &[i64],
         mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<(), Error<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         if sequence_numbers.is_empty() {
             return Ok(());
         }
@@ -396,7 +412,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<StorageOf<R>>> {
+    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         if max == 0 {
             return Ok(0);
         }
@@ -417,7 +436,10 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<StorageOf<R>>> {
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut total = 0;
         loop {
             let session = self.session_id();

@@ -6,7 +6,7 @@ use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::RuleRef;
 use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
-use crate::storage::Storage;
+use crate::storage::{Management, Storage};
 use core::fmt;
 
 /// Adds, removes and lists the rules of a subscription. It needs the right to manage, and no link of its own.
@@ -153,7 +153,10 @@ impl<R: Runtime> Client<R> {
         entity: impl Into<Entity<StorageOf<R>>>,
         updated_after: Option<crate::time::Timestamp>,
         mut take: impl FnMut(&str),
-    ) -> Result<u32, Error<StorageOf<R>>> {
+    ) -> Result<u32, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let entity = entity.into();
         let mut listed = Listed::default();
         loop {
@@ -183,7 +186,10 @@ impl<R: Runtime> Client<R> {
         &self,
         entity: impl Into<Entity<StorageOf<R>>>,
         updated_after: Option<crate::time::Timestamp>,
-    ) -> Result<alloc::vec::Vec<alloc::string::String>, Error<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<alloc::string::String>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut ids = alloc::vec::Vec::new();
         self.list_sessions_each(entity, updated_after, |id| ids.push(id.into())).await?;
         Ok(ids)

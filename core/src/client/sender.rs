@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 use crate::servicebus::batch::BATCH_FORMAT;
 use crate::servicebus::management::{CancelScheduled, Schedule};
 use crate::servicebus::{AsMessage, BatchError, MessageBatch, MessageId, MessageRef};
-use crate::storage::Storage;
+use crate::storage::{Management, Storage};
 use crate::time::{Duration, Timestamp};
 use crate::wire::{Uuid, UuidText};
 use core::fmt;
@@ -330,11 +330,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn schedule(
-        &self,
-        message: &(impl AsMessage + ?Sized),
-        at: Timestamp,
-    ) -> Result<i64, Error<StorageOf<R>>> {
+    pub async fn schedule(&self, message: &(impl AsMessage + ?Sized), at: Timestamp) -> Result<i64, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let mut number = None;
         self.schedule_each(&[message], at, |found| number = Some(found)).await?;
         number.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
@@ -356,7 +355,10 @@ impl<R: Runtime> Sender<R> {
         messages: &[impl AsMessage],
         at: Timestamp,
         mut numbers: impl FnMut(i64),
-    ) -> Result<(), Error<StorageOf<R>>> {
+    ) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         for message in messages {
             // One request carries one message here, so that nothing has to be collected where there is no allocator.
             let (id, utc) = (self.endpoint.new_id(), self.now());
@@ -380,7 +382,10 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) for a number that is not there any more.
-    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         if sequence_numbers.is_empty() {
             return Ok(());
         }
@@ -427,7 +432,10 @@ impl<R: Runtime> Sender<R> {
         &self,
         messages: &[impl AsMessage],
         at: Timestamp,
-    ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>> {
+    ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let utc = self.now();
         let ids: alloc::vec::Vec<_> = messages.iter().map(|_| self.endpoint.new_id()).collect();
         let messages = messages.iter().zip(&ids).map(|(message, id)| scheduled(message.as_message(), id, at, utc));

@@ -4,7 +4,7 @@ use super::{Error, Receiver, StorageOf};
 use crate::runtime::Runtime;
 use crate::servicebus::LockToken;
 use crate::servicebus::management::{GetSessionState, RenewSessionLock, SetSessionState};
-use crate::storage::{Storage, Text};
+use crate::storage::{Management, Storage, Text};
 use crate::time::{Duration, Timestamp};
 use core::fmt;
 use core::ops::Deref;
@@ -92,7 +92,10 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when it has ended.
-    pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>> {
+    pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
         let asked_at = endpoint.shared.now();
@@ -111,7 +114,10 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
+    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let request = GetSessionState { session_id: self.id.as_ref() };
         Ok(self.receiver.endpoint.request(&request).await?.session_state())
     }
@@ -124,7 +130,10 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let request = SetSessionState { session_id: self.id.as_ref(), state };
         self.receiver.endpoint.request(&request).await.map(|_| ())
     }

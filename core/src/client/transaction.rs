@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
-use crate::storage::{Payload, Storage, Transactions};
+use crate::storage::{Management, Payload, Storage, Transactions};
 use crate::time::Timestamp;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -224,7 +224,10 @@ impl<R: Runtime> Transaction<R> {
         sender: &Sender<R>,
         message: &(impl AsMessage + ?Sized),
         at: Timestamp,
-    ) -> Result<i64, Error<StorageOf<R>>> {
+    ) -> Result<i64, Error<StorageOf<R>>>
+    where
+        R::Storage: Management,
+    {
         let endpoint = &sender.endpoint;
         let (id, utc) = (endpoint.new_id(), sender.now());
         let message =

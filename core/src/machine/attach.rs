@@ -12,7 +12,7 @@ use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::Storage;
+use crate::storage::{Features, Storage};
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -130,7 +130,7 @@ impl<S: Storage> ClientMachine<S> {
             self.wind_down(place, clock);
             return true;
         }
-        if self.credit.take_gives_back(place) {
+        if S::Features::RECEIVERS && self.credit.take_gives_back(place) {
             self.give_back(place, clock);
         }
         let Some(endpoint) = self.links.get(place) else { return true };
@@ -238,6 +238,7 @@ impl<S: Storage> ClientMachine<S> {
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
+            Work::Receiver { .. } if !S::Features::RECEIVERS => {}
             Work::Receiver { mode, .. } => {
                 let too_long = |_| EngineError::IllegalState;
                 let mut timeout = None;
@@ -266,7 +267,9 @@ impl<S: Storage> ClientMachine<S> {
         self.routes.add(link, Route::Endpoint(place));
         let in_session = endpoint.is_session();
         self.links.attaching(place, link, number, span);
-        self.credit.asked(place, now);
+        if S::Features::RECEIVERS {
+            self.credit.asked(place, now);
+        }
         if !in_session {
             self.timers.start(Timer::Link, place, now, ATTACH_ANSWER);
         }
@@ -286,8 +289,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.links.attached(place, link);
         self.timers.start(Timer::Link, place, clock.now, HEALTHY);
-        self.hear(place, clock);
-        self.drain_seen(place, clock);
+        if S::Features::RECEIVERS {
+            self.hear(place, clock);
+            self.drain_seen(place, clock);
+        }
         let Some(endpoint) = self.links.get(place) else { return };
         let entity = endpoint.entity();
         endpoint.span().within(|| log!(debug, "link attached", entity = Maybe(self.tokens.address(entity))));
@@ -343,7 +348,9 @@ impl<S: Storage> ClientMachine<S> {
         // out, until they are dead-lettered (docs/evidence/invariants.md §1 row 11).
         self.links.park(place, !self.calls.has_any(place));
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-        self.calls.notice_late(place);
+        if S::Features::RECEIVERS {
+            self.calls.notice_late(place);
+        }
         self.mark_link(place);
     }
 

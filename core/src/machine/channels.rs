@@ -12,7 +12,7 @@ use super::owner::Owner;
 use crate::engine::{DeliveryId, LinkId};
 use crate::log::Span;
 use crate::servicebus::address::SubQueue;
-use crate::storage::{Chain, Index, Joint, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
+use crate::storage::{Chain, Features, Index, Joint, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
 use crate::wire::Full;
 
 /// How far a request is. It is encoded when it can be sent, not before: until then it takes no room.
@@ -200,6 +200,9 @@ impl<S: Storage> Channels<S> {
 
     /// The channels of an entity and of its sub-queues.
     pub(super) fn of_token(&self, token: TokenId) -> [Option<u32>; 3] {
+        if !S::Features::MANAGEMENT {
+            return [None; 3];
+        }
         [None, Some(SubQueue::DeadLetter), Some(SubQueue::TransferDeadLetter)]
             .map(|sub_queue| self.find(Some(EntityId { token, sub_queue })))
     }
@@ -207,7 +210,7 @@ impl<S: Storage> Channels<S> {
     /// A channel that makes room for another: an entity's that no request uses. It is made again when it is needed.
     pub(super) fn spare(&self) -> Option<u32> {
         let idle = |&place: &u32| self.entity(place).is_some() && !self.is_asked(place);
-        if self.table.is_full() { (0..self.table.end()).find(idle) } else { None }
+        if S::Features::MANAGEMENT && self.table.is_full() { (0..self.table.end()).find(idle) } else { None }
     }
 
     /// Adds the channel of an entity, or of `$cbs`.
@@ -252,7 +255,7 @@ impl<S: Storage> Channels<S> {
 
     /// The entity whose `$management` it is.
     pub(super) fn entity(&self, channel: u32) -> Option<EntityId> {
-        self.table.get(channel)?.entity
+        if S::Features::MANAGEMENT { self.table.get(channel)?.entity } else { None }
     }
 
     /// The number in its name.
@@ -601,7 +604,7 @@ mod tests {
     use alloc::vec::Vec;
 
     crate::fixed_storage! {
-        type Board { sessions: 1, links: 4, deliveries: 8, receive: 512, transmit: 512, message: 512 }
+        type Board { sessions: 1, links: 4, deliveries: 8, receive: 512, transmit: 512, message: 512, management: true }
     }
 
     fn key(index: u32) -> Key {

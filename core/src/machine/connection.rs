@@ -194,7 +194,9 @@ impl<S: Storage> ClientMachine<S> {
                 }
             }
             // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
-            self.calls.notice_late(place);
+            if S::Features::RECEIVERS {
+                self.calls.notice_late(place);
+            }
             self.links.mark(place);
         }
         self.tokens.handle_disconnected(&mut self.timers);
@@ -218,7 +220,9 @@ impl<S: Storage> ClientMachine<S> {
             return false;
         }
         self.routes = Routes::new();
-        self.settlement.clear();
+        if S::Features::RECEIVERS {
+            self.settlement.clear();
+        }
         let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
         self.connection = None;
         keeps

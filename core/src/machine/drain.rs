@@ -58,7 +58,9 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The deadline of a call has passed, or the time has come at which a receive proves that its link is alive.
     pub(super) fn call_timer(&mut self, call: u32, clock: Clock) {
-        if let Some((place, left)) = self.calls.expire(call) {
+        if let Some((place, left)) = self.calls.expire(call)
+            && S::Features::RECEIVERS
+        {
             self.timers.start(Timer::Call, call, clock.now, left);
             self.probe(place, clock);
         }
@@ -114,6 +116,9 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.links.get(place) else { return };
         if endpoint.is_closing() || self.link_up.is_leaving() {
             self.mark_link(place);
+            return;
+        }
+        if !S::Features::RECEIVERS {
             return;
         }
         if !self.credit.is_draining(place) {

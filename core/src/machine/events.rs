@@ -71,7 +71,8 @@ impl<S: Storage> Watch<'_, S> {
 
     /// A delivery has moved: its link and the connection are healthy. Settled, it is not in the application's hands.
     fn moved(&mut self, update: &StateUpdate<'_>) {
-        if update.settled
+        if S::Features::RECEIVERS
+            && update.settled
             && let Some(renewal) = self.settlement.ended(update.delivery)
             && S::Features::LOCK_RENEWAL
         {
@@ -205,15 +206,15 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 Event::Readable(link) => match self.routes.of(link) {
                     Some(Route::Receiver(place)) => self.take_responses(place, clock),
-                    Some(Route::Endpoint(place)) => self.endpoint_readable(place, clock),
+                    Some(Route::Endpoint(place)) if S::Features::RECEIVERS => self.endpoint_readable(place, clock),
                     _ => {}
                 },
-                Event::DrainSent(link) => {
+                Event::DrainSent(link) if S::Features::RECEIVERS => {
                     if let Some(place) = self.endpoint_of(link) {
                         self.drain_seen(place, clock);
                     }
                 }
-                Event::Drained(link) => {
+                Event::Drained(link) if S::Features::RECEIVERS => {
                     if let Some(place) = self.endpoint_of(link) {
                         self.endpoint_drained(place, clock);
                     }

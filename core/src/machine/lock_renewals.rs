@@ -633,8 +633,8 @@ mod tests {
 
     crate::fixed_storage! {
         type Board {
-            sessions: 1, links: 4, deliveries: 8, receive: 512, transmit: 512, message: 512, lock_renewal: true,
-            session_receivers: 1
+            sessions: 1, links: 4, deliveries: 8, receive: 512, transmit: 512, message: 512,
+            receivers: true, management: true, lock_renewal: true, session_receivers: 1,
         }
     }
 

@@ -323,7 +323,9 @@ impl<S: Storage> ClientMachine<S> {
     /// Does what is due.
     pub(super) fn act(&mut self, clock: Clock) {
         if self.starved {
-            self.sweep_held(clock);
+            if S::Features::RECEIVERS {
+                self.sweep_held(clock);
+            }
             let unused = core::mem::take(&mut self.unused);
             if self.connection.as_mut().is_some_and(Connection::take_freed) || unused {
                 self.room_made();

@@ -78,13 +78,13 @@ impl<S: Storage> ClientMachine<S> {
                     connection.set_user(delivery, Some(GIVEN_UP));
                 }
             }
-            State::Requested(key) => self.drop_request(key),
-            State::Receiving(count) => self.end_receive(endpoint, count),
+            State::Requested(key) if S::Features::MANAGEMENT => self.drop_request(key),
+            State::Receiving(count) if S::Features::RECEIVERS => self.end_receive(endpoint, count),
             #[cfg(feature = "alloc")]
             State::InOrder => self.pass_turn(endpoint),
             // It may have been given a place that another one waits for.
             State::Idle | State::Done(_) => self.unused |= self.starved,
-            State::Watching | State::Opening | State::Pausing => {}
+            State::Requested(_) | State::Receiving(_) | State::Watching | State::Opening | State::Pausing => {}
         }
         self.timers.stop(Timer::Call, place);
         self.calls.free(place);
@@ -120,6 +120,7 @@ impl<S: Storage> ClientMachine<S> {
             at = self.calls.next(place);
             if self.calls.state_at(place).is_some_and(ends)
                 && let Some(State::Receiving(count)) = self.calls.end(place, Err(failure.clone()))
+                && S::Features::RECEIVERS
             {
                 self.end_receive(Some(endpoint), count);
             }

@@ -224,6 +224,7 @@ impl<S: Storage> ClientMachine<S> {
             connection.set_user(delivery, None);
         }
         match (owner, result) {
+            (Owner::Operation(_) | Owner::Settlement(..), _) if !S::Features::MANAGEMENT => {}
             (Owner::Operation(key), Ok(response)) => {
                 let mut kept = Spare::default();
                 if !S::Payloads::BOUNDED
@@ -308,7 +309,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Sends what waits and can be sent.
     #[inline(never)]
     pub(super) fn advance_requests(&mut self, clock: Clock) {
-        if S::Payloads::BOUNDED {
+        if S::Features::MANAGEMENT && S::Payloads::BOUNDED {
             // A response may be there that no call waits for any more.
             for place in 0..self.channels.end() {
                 self.take_responses(place, clock);
@@ -350,12 +351,12 @@ impl<S: Storage> ClientMachine<S> {
     fn send_called(&mut self, place: u32, clock: Clock) {
         let Some((_, owner)) = self.channels.request(place) else { return };
         let sent = match owner {
-            Owner::Operation(key) | Owner::Settlement(key, _) => {
+            Owner::Operation(key) | Owner::Settlement(key, _) if S::Features::MANAGEMENT => {
                 self.calls.notice(key.index);
                 Ok(())
             }
             Owner::Renewal(key) if S::Features::LOCK_RENEWAL => self.send_renewal(RenewalId::new(key), place, clock),
-            Owner::Renewal(_) => Ok(()),
+            Owner::Operation(_) | Owner::Settlement(..) | Owner::Renewal(_) => Ok(()),
             Owner::Token(token, _) => self.send_token(token, place, clock),
         };
         if let Err(failure) = sent {
@@ -366,7 +367,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Whether a request can be sent now. Attaches its node, and grants a place for the response.
     pub(super) fn can_send(&mut self, place: u32, clock: Clock) -> bool {
         let Some((node, owner)) = self.channels.request(place) else { return false };
-        let is_operation = matches!(owner, Owner::Operation(_));
+        let is_operation = S::Features::MANAGEMENT && matches!(owner, Owner::Operation(_));
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
             return false;
         }
@@ -431,7 +432,7 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 self.end_request(key.index, clock, result.map(|()| delivery));
             }
-            if S::Payloads::BOUNDED && state(&self.channels) == Some(true) {
+            if S::Features::MANAGEMENT && S::Payloads::BOUNDED && state(&self.channels) == Some(true) {
                 last_that_stays = Some(delivery);
             } else if let Some(connection) = &mut self.connection
                 && let Some(settled) = connection.discard(delivery)

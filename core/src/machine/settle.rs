@@ -61,7 +61,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(state) = self.calls.state(operation) else {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));
         };
-        let asked = matches!(state, State::Requested(_));
+        let asked = S::Features::MANAGEMENT && matches!(state, State::Requested(_));
         if !asked && (!matches!(state, State::Idle) || self.calls.is_expired(operation)) {
             let Poll::Ready(answer) = self.poll_done(operation) else { return Poll::Pending };
             return Poll::Ready(match answer {
@@ -109,6 +109,10 @@ impl<S: Storage> ClientMachine<S> {
         if in_session && hold == Hold::Exclusive && !asked && !held {
             let lost = Cause::Service(Reason::SessionLockLost);
             return Poll::Ready(Err(Failure::described(lost, "the link that held the session is gone")));
+        }
+        if !S::Features::MANAGEMENT {
+            let lost = Cause::Service(Reason::MessageLockLost);
+            return Poll::Ready(Err(Failure::described(lost, "the link that the message came on is gone")));
         }
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
         let owner = Owner::Settlement(operation.0, disposition.outcome());
@@ -186,7 +190,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn forget_link(&mut self, link: LinkId) {
         self.routes.take(link);
         let Some(connection) = &mut self.connection else { return };
-        let mut next = connection.first_delivery(link);
+        let mut next = if S::Features::RECEIVERS { connection.first_delivery(link) } else { None };
         while let Some(delivery) = next {
             next = connection.next_delivery(delivery);
             let _ = self.settlement.ended(delivery);

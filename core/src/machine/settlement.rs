@@ -38,14 +38,14 @@ pub(super) struct Settlement<S: Storage> {
     next: usize,
     /// No round begins before.
     rests_until: Instant,
-    held: Slots<S, room::Deliveries, Held>,
+    held: Slots<S, room::Held, Held>,
 }
 
 impl<S: Storage> Settlement<S> {
     // Inlined, it is made in its place.
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { next: 0, rests_until: Instant::ZERO, held: Slots::<S, room::Deliveries, _>::default() }
+        Self { next: 0, rests_until: Instant::ZERO, held: Slots::<S, room::Held, _>::default() }
     }
 
     /// How many there are.
@@ -66,7 +66,7 @@ impl<S: Storage> Settlement<S> {
 
     /// The connection is gone.
     pub(super) fn clear(&mut self) {
-        self.held = Slots::<S, room::Deliveries, _>::default();
+        self.held = Slots::<S, room::Held, _>::default();
     }
 
     fn get(&self, delivery: DeliveryId) -> Option<&Held> {

@@ -9,7 +9,10 @@ use core::fmt;
 /// ```
 /// servicebus_core::fixed_storage! {
 ///     /// One queue out, one in, messages of up to 1 KiB.
-///     pub type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+///     pub type Board {
+///         sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+///         receivers: true, management: true,
+///     }
 /// }
 /// ```
 ///
@@ -28,21 +31,31 @@ use core::fmt;
 /// Sizes that no client can work with do not compile, and the error says the least that does. `engine_alone: true` allows
 /// them for a [`Connection`](crate::engine::Connection) without a client.
 ///
-/// Capabilities are off unless they are declared. A call that needs one which is off does not compile, and what is off
-/// takes no memory ([`Features`](crate::storage::Features)):
+/// Sending, one by one and in batches, is always there. Capabilities are off unless they are declared. A call that needs one
+/// which is off does not compile, and what is off takes no memory ([`Features`](crate::storage::Features)):
 ///
 /// | Key | Capability |
 /// |---|---|
-/// | `session_receivers: 2` | receivers of sessions, so many at once |
-/// | `lock_renewal: true` | automatic renewal of locks, two at once |
+/// | `receivers: true` | receivers, and settling on the links that messages came on |
+/// | `management: true` | requests to an entity's `$management`: schedule, peek, deferred messages, lock renewal, session states, rules, and settling by the lock token; without it a message whose link is gone cannot be settled and comes again |
+/// | `session_receivers: 2` | receivers of sessions, so many at once; with `receivers` |
+/// | `lock_renewal: true` | automatic renewal of locks, two at once; with `receivers` and `management` |
 /// | `transactions: true` | transactions |
-/// | `prefetch: true` | messages that are fetched ahead of calls |
-/// | `receive_and_delete: true` | receivers that take messages without locks |
+/// | `prefetch: true` | messages that are fetched ahead of calls; with `receivers` |
+/// | `receive_and_delete: true` | receivers that take messages without locks; with `receivers` |
 /// | `external_tokens: true` | tokens of a credential of the application |
 ///
 /// ```compile_fail
 /// servicebus_core::fixed_storage! {
 ///     pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, cheese: true }
+/// }
+/// ```
+///
+/// What a capability needs is declared with it:
+///
+/// ```compile_fail
+/// servicebus_core::fixed_storage! {
+///     pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, prefetch: true }
 /// }
 /// ```
 #[macro_export]
@@ -55,6 +68,14 @@ macro_rules! fixed_storage {
     (@declare $name:ident) => {};
     (@declare $name:ident session_receivers: $value:expr $(, $($rest:tt)*)?) => {
         impl $crate::storage::Sessions for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident receivers: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::Receivers for $name {}
+        $crate::fixed_storage!(@declare $name $($($rest)*)?);
+    };
+    (@declare $name:ident management: true $(, $($rest:tt)*)?) => {
+        impl $crate::storage::Management for $name {}
         $crate::fixed_storage!(@declare $name $($($rest)*)?);
     };
     (@declare $name:ident lock_renewal: true $(, $($rest:tt)*)?) => {
@@ -153,6 +174,8 @@ macro_rules! fixed_storage {
             assert!(MESSAGES >= 1 && MESSAGES <= 256, "between 1 and 256 messages can wait");
 
             impl Features for $name {
+                const RECEIVERS: bool = number("receivers", 0) > 0;
+                const MANAGEMENT: bool = number("management", 0) > 0;
                 const LOCK_RENEWAL: bool = number("lock_renewal", 0) > 0;
                 const SESSIONS: bool = SESSION_RECEIVERS > 0;
                 const PREFETCH: bool = number("prefetch", 0) > 0;
@@ -166,9 +189,10 @@ macro_rules! fixed_storage {
                 Sessions: SESSIONS,
                 Links: LINKS,
                 Deliveries: DELIVERIES,
+                Held: if $name::RECEIVERS { DELIVERIES } else { 0 },
                 Requests: $crate::storage::FEW_REQUESTS,
                 Renewals: RENEWALS,
-                Nodes: $crate::storage::FEW_NODES,
+                Nodes: if $name::MANAGEMENT { $crate::storage::FEW_NODES } else { 1 },
                 Claims: SESSION_RECEIVERS,
                 Spare: 0,
                 Receive: RECEIVE,
@@ -238,7 +262,7 @@ pub type FixedText = heapless::String<128>;
 pub const FEW_REQUESTS: usize = 3;
 /// Locks that are renewed at once.
 pub const FEW_RENEWALS: usize = 2;
-/// Nodes that are asked: `$cbs`, and two entities; one that was not asked for a while makes room for another.
+/// Nodes that are asked: `$cbs`, and two entities with the capability for that; one that was not asked for a while makes room for another.
 pub const FEW_NODES: usize = 3;
 
 /// Takes what fits, up to the end of a character.

@@ -1,7 +1,11 @@
 //! The heap has every capability.
 
-use super::{ExternalTokens, Heap, LockRenewal, Prefetch, ReceiveAndDelete, Sessions, Transactions};
+use super::{
+    ExternalTokens, Heap, LockRenewal, Management, Prefetch, ReceiveAndDelete, Receivers, Sessions, Transactions,
+};
 
+impl Receivers for Heap {}
+impl Management for Heap {}
 impl LockRenewal for Heap {}
 impl Sessions for Heap {}
 impl Transactions for Heap {}

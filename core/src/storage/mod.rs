@@ -42,8 +42,8 @@ pub(crate) use spare::Spare;
 pub use deadlines::HeapDeadlines;
 pub use deadlines::{Deadlines, FixedDeadlines, ROWS, deadlines};
 pub use features::{
-    AllFeatures, ExternalTokens, Features, LockRenewal, NoFeatures, Prefetch, ReceiveAndDelete, Sessions,
-    TransactionOf, Transactions,
+    AllFeatures, ExternalTokens, Features, LockRenewal, Management, NoFeatures, Prefetch, ReceiveAndDelete, Receivers,
+    Sessions, TransactionOf, Transactions,
 };
 pub use fixed::{
     FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedPayload, FixedPayloads, FixedPlace, FixedText, declared, half_or,
@@ -164,6 +164,7 @@ pub trait Storage:
     Room<room::Sessions>
     + Room<room::Links>
     + Room<room::Deliveries>
+    + Room<room::Held>
     + Room<room::Requests>
     + Room<room::Renewals>
     + Room<room::Nodes>

@@ -38,6 +38,9 @@ pub enum Links {}
 /// Every delivery that waits, is under way or unsettled.
 #[derive(Debug)]
 pub enum Deliveries {}
+/// Every message that the application has taken and not settled.
+#[derive(Debug)]
+pub enum Held {}
 /// Every request that waits for its response.
 #[derive(Debug)]
 pub enum Requests {}

@@ -3,9 +3,8 @@
 
 use crate::whole_client::{Board, telemetry};
 use core::future::Future;
-use servicebus_core::servicebus::{MessageBatch, MessageRef, ReceivedMessage};
-use servicebus_core::time::{Duration, Timestamp};
-use servicebus_embassy::{Client, Receiver, RuleManager, Sender};
+use servicebus_core::servicebus::{MessageBatch, MessageRef};
+use servicebus_embassy::{Client, Sender};
 
 type Call<A, F> = fn(A) -> F;
 
@@ -23,20 +22,12 @@ macro_rules! sizes {
 }
 
 type Sending = (&'static Sender<Board>, &'static MessageRef<'static>);
-type Receiving = &'static Receiver<Board>;
-type Settling = (Receiving, &'static ReceivedMessage<Board>);
 
-// What the image `client` awaits without the feature `full`.
+// What the image `client` awaits without features.
 sizes! {
     SIZE_OF_USED_SEND: |(sender, message): Sending| sender.send(message);
     SIZE_OF_USED_CREATE_BATCH: |sender: &'static Sender<Board>| sender.create_batch();
     SIZE_OF_USED_SEND_BATCH: |(sender, batch): (&'static Sender<Board>, MessageBatch<Board>)| sender.send_batch(batch);
-    SIZE_OF_USED_RECEIVE: |receiver: Receiving| receiver.receive(Duration::from_secs(1));
-    SIZE_OF_USED_COMPLETE: |(receiver, message): Settling| receiver.complete(message);
-    SIZE_OF_USED_ABANDON: |(receiver, message): Settling| receiver.abandon(message);
-    SIZE_OF_USED_DEFER: |(receiver, message): Settling| receiver.defer(message);
-    SIZE_OF_USED_DEAD_LETTER: |(receiver, message): Settling| receiver.dead_letter(message, Default::default());
-    SIZE_OF_USED_CLOSE_RECEIVER: |receiver: Receiving| receiver.close();
     SIZE_OF_USED_CLOSE_SENDER: |sender: &'static Sender<Board>| sender.close();
     SIZE_OF_USED_CLOSE_CLIENT: |client: &'static Client<Board>| client.close();
 }
@@ -50,27 +41,49 @@ sizes! {
         sender.send_all(messages)
     };
     SIZE_OF_CALL_SIZE_LIMITS: |sender: &'static Sender<Board>| sender.size_limits();
-    SIZE_OF_CALL_SCHEDULE: |(sender, message): Sending| sender.schedule(message, Timestamp::UNIX_EPOCH);
-    SIZE_OF_CALL_CANCEL_SCHEDULED: |(sender, numbers): (&'static Sender<Board>, &'static [i64])| {
-        sender.cancel_scheduled(numbers)
-    };
-    SIZE_OF_CALL_NEXT: |receiver: Receiving| receiver.next();
-    SIZE_OF_CALL_RECEIVE_EACH: |receiver: Receiving| receiver.receive_each(8, None, drop);
-    SIZE_OF_CALL_RENEW_LOCK: |(receiver, message): (Receiving, &'static mut ReceivedMessage<Board>)| {
-        receiver.renew_lock(message)
-    };
-    SIZE_OF_CALL_PEEK_EACH: |receiver: Receiving| receiver.peek_each(1, 8, drop);
-    SIZE_OF_CALL_RECEIVE_DEFERRED_EACH: |(receiver, numbers): (Receiving, &'static [i64])| {
-        receiver.receive_deferred_each(numbers, drop)
-    };
-    SIZE_OF_CALL_PURGE: |receiver: Receiving| receiver.purge(Timestamp::UNIX_EPOCH);
-    SIZE_OF_CALL_REMOVE_RULE: |rules: &'static RuleManager<Board>| rules.remove("rule");
+}
+
+// What it awaits with the feature `commands`, and what it may await then.
+#[cfg(feature = "commands")]
+mod commands {
+    use super::{Board, Call, Sender, Sending, size_of_future};
+    use servicebus_core::servicebus::ReceivedMessage;
+    use servicebus_core::time::{Duration, Timestamp};
+    use servicebus_embassy::{Receiver, RuleManager};
+
+    type Receiving = &'static Receiver<Board>;
+    type Settling = (Receiving, &'static ReceivedMessage<Board>);
+
+    sizes! {
+        SIZE_OF_USED_RECEIVE: |receiver: Receiving| receiver.receive(Duration::from_secs(1));
+        SIZE_OF_USED_COMPLETE: |(receiver, message): Settling| receiver.complete(message);
+        SIZE_OF_USED_ABANDON: |(receiver, message): Settling| receiver.abandon(message);
+        SIZE_OF_USED_DEFER: |(receiver, message): Settling| receiver.defer(message);
+        SIZE_OF_USED_DEAD_LETTER: |(receiver, message): Settling| receiver.dead_letter(message, Default::default());
+        SIZE_OF_USED_CLOSE_RECEIVER: |receiver: Receiving| receiver.close();
+        SIZE_OF_CALL_SCHEDULE: |(sender, message): Sending| sender.schedule(message, Timestamp::UNIX_EPOCH);
+        SIZE_OF_CALL_CANCEL_SCHEDULED: |(sender, numbers): (&'static Sender<Board>, &'static [i64])| {
+            sender.cancel_scheduled(numbers)
+        };
+        SIZE_OF_CALL_NEXT: |receiver: Receiving| receiver.next();
+        SIZE_OF_CALL_RECEIVE_EACH: |receiver: Receiving| receiver.receive_each(8, None, drop);
+        SIZE_OF_CALL_RENEW_LOCK: |(receiver, message): (Receiving, &'static mut ReceivedMessage<Board>)| {
+            receiver.renew_lock(message)
+        };
+        SIZE_OF_CALL_PEEK_EACH: |receiver: Receiving| receiver.peek_each(1, 8, drop);
+        SIZE_OF_CALL_RECEIVE_DEFERRED_EACH: |(receiver, numbers): (Receiving, &'static [i64])| {
+            receiver.receive_deferred_each(numbers, drop)
+        };
+        SIZE_OF_CALL_PURGE: |receiver: Receiving| receiver.purge(Timestamp::UNIX_EPOCH);
+        SIZE_OF_CALL_REMOVE_RULE: |rules: &'static RuleManager<Board>| rules.remove("rule");
+    }
 }
 
 #[cfg(feature = "full")]
 mod sessions {
-    use super::{Board, Call, Client, Duration, size_of_future};
+    use super::{Board, Call, Client, size_of_future};
     use servicebus_core::servicebus::{Entity, LockToken};
+    use servicebus_core::time::Duration;
     use servicebus_embassy::{LockRenewal, SessionReceiver};
 
     type Text = &'static str;
@@ -96,8 +109,9 @@ mod sessions {
 
 #[cfg(feature = "full")]
 mod transactions {
-    use super::{Board, Call, MessageRef, ReceivedMessage, Receiver, Sender, size_of_future};
-    use servicebus_embassy::{Transaction, TransactionController};
+    use super::{Board, Call, MessageRef, Sender, size_of_future};
+    use servicebus_core::servicebus::ReceivedMessage;
+    use servicebus_embassy::{Receiver, Transaction, TransactionController};
 
     type Within = &'static Transaction<Board>;
 

@@ -12,7 +12,10 @@ use servicebus_embassy::{Client, Sender};
 
 servicebus_core::fixed_storage! {
     /// One queue out, one in, messages of up to 1 KiB.
-    pub type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    pub type Board {
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 
 /// Readings that are sent.

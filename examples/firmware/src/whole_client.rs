@@ -1,8 +1,8 @@
 //! The client by itself: every call of its API over `Fixed` storage, a transport of two bytes of memory and a clock that
 //! stands still. The image `client` and the static library are made of it.
 //!
-//! With the feature `full` it holds the whole API; without, what a telemetry device needs: send, batch, receive,
-//! settle.
+//! Without features it holds what a sensor needs: send and batch; with `commands` what a device needs that is told
+//! something too: receive and settle; with `full` the whole API.
 
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -13,25 +13,37 @@ use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::MessageRef;
-use servicebus_core::time::{Duration, Timestamp};
+#[cfg(feature = "commands")]
+use servicebus_core::time::Duration;
+use servicebus_core::time::Timestamp;
+#[cfg(feature = "commands")]
+use servicebus_embassy::Sender;
 use servicebus_embassy::{Client, Connect, FixedUtc, Plain, Resources, Runner, Stream, StreamError, new};
 use static_cell::ConstStaticCell;
 
 // The vector table's interrupts and the critical section.
 use cortex_m as _;
 
-#[cfg(not(feature = "full"))]
+#[cfg(not(feature = "commands"))]
+servicebus_core::fixed_storage! {
+    /// One queue out, messages of up to 1 KiB.
+    pub(crate) type Board { sessions: 1, links: 3, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+}
+#[cfg(all(feature = "commands", not(feature = "full")))]
 servicebus_core::fixed_storage! {
     /// One queue out, one in, messages of up to 1 KiB.
-    pub(crate) type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    pub(crate) type Board {
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 #[cfg(feature = "full")]
 servicebus_core::fixed_storage! {
     /// The same with every capability.
     pub(crate) type Board {
         sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
-        session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true, receive_and_delete: true,
-        external_tokens: true,
+        receivers: true, management: true, session_receivers: 2, lock_renewal: true, transactions: true,
+        prefetch: true, receive_and_delete: true, external_tokens: true,
     }
 }
 
@@ -86,6 +98,15 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
     let mut batch = sender.create_batch().await.ok()?;
     black_box(batch.try_add(&message)).ok()?;
     black_box(sender.send_batch(batch).await).ok()?;
+    #[cfg(feature = "commands")]
+    commands(&client, &sender).await?;
+    sender.close().await;
+    client.close().await;
+    Some(())
+}
+
+#[cfg(feature = "commands")]
+async fn commands(client: &Client<Board>, _sender: &Sender<Board>) -> Option<()> {
     let receiver = client.receiver(black_box("commands")).ok()?;
     let message = receiver.receive(Duration::from_secs(1)).await.ok()??;
     black_box((message.data(), message.subject(), message.property("unit")));
@@ -94,10 +115,8 @@ pub(crate) async fn telemetry(client: Client<Board>) -> Option<()> {
     black_box(receiver.defer(&message).await).ok()?;
     black_box(receiver.dead_letter(&message, Default::default()).await).ok()?;
     #[cfg(feature = "full")]
-    rest::rest(&client, &sender, &receiver, message).await?;
+    rest::rest(client, _sender, &receiver, message).await?;
     receiver.close().await;
-    sender.close().await;
-    client.close().await;
     Some(())
 }
 

@@ -32,6 +32,8 @@ servicebus_core::fixed_storage! {
         receive: 8192,
         transmit: 8192,
         message: 2048,
+        receivers: true,
+        management: true,
         session_receivers: 4,
         lock_renewal: true,
         transactions: true,

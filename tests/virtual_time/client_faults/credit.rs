@@ -125,7 +125,10 @@ fn settling_a_message_lets_no_lock_of_those_fetched_ahead_run_out() {
 fn a_receiver_that_got_no_credit_gets_what_another_gives_back() {
     fixed_storage! {
         /// Five places for messages.
-        type Board { sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+        type Board {
+            sessions: 1, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+            receivers: true, management: true,
+        }
     }
     let received = observe(&world(QueueDescription::default()), async move |world| {
         add_queue(&world, "r", QueueDescription::default());

@@ -19,16 +19,23 @@ use std::rc::Rc;
 
 servicebus_core::fixed_storage! {
     /// A sender and a receiver beside the pair of `$cbs`.
-    type FourLinks { sessions: 1, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 512 }
+    type FourLinks {
+        sessions: 1, links: 4, deliveries: 8, receive: 1024, transmit: 1024, message: 512,
+        receivers: true, management: true,
+    }
 }
 servicebus_core::fixed_storage! {
     /// One link beside the pair of `$cbs`.
-    type ThreeLinks { sessions: 1, links: 3, deliveries: 8, receive: 1024, transmit: 1024, message: 512 }
+    type ThreeLinks {
+        sessions: 1, links: 3, deliveries: 8, receive: 1024, transmit: 1024, message: 512,
+        receivers: true, management: true,
+    }
 }
 servicebus_core::fixed_storage! {
     /// An outbox of 512 bytes, which has room for two attaches or three.
     type SmallOutbox {
-        sessions: 1, links: 10, deliveries: 24, receive: 1024, transmit: 512, message: 2048, session_receivers: 2
+        sessions: 1, links: 10, deliveries: 24, receive: 1024, transmit: 512, message: 2048,
+        receivers: true, management: true, session_receivers: 2,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::scripted::{self, Server};
 use crate::stage::{HOUR, MINUTE, SECOND, observe, policy, world};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::servicebus::{Disposition, LockToken, MessageRef};
-use servicebus_core::storage::{Heap, Limits, Prefetch, Storage};
+use servicebus_core::storage::{Heap, Limits, Management, Prefetch, Storage};
 use servicebus_core::wire::message::MessageView;
 use servicebus_core::wire::performative::{Flow, Performative, Role};
 use servicebus_core::wire::to_vec;
@@ -17,7 +17,8 @@ use std::rc::Rc;
 servicebus_core::fixed_storage! {
     /// A board with a session for requests.
     type Board {
-        sessions: 2, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, messages: 6, prefetch: true
+        sessions: 2, links: 8, deliveries: 8, receive: 2048, transmit: 2048, message: 1024, messages: 6, prefetch: true,
+        receivers: true, management: true,
     }
 }
 
@@ -101,7 +102,10 @@ impl Strict {
 }
 
 /// Fills a session with messages that are not taken, waits until the token was renewed, and settles by request.
-fn with_a_full_window<S: Storage<Literal: From<&'static str>> + Prefetch>(prefetch: u32, size: usize) -> Answered {
+fn with_a_full_window<S: Storage<Literal: From<&'static str>> + Management + Prefetch>(
+    prefetch: u32,
+    size: usize,
+) -> Answered {
     let strict = Strict::default();
     let answered = Rc::clone(&strict.answered);
     observe(&world(QueueDescription::default()), async move |world| {

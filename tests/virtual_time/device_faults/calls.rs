@@ -2,7 +2,7 @@
 
 use servicebus_core::client::Client;
 use servicebus_core::servicebus::{MessageBatch, MessageRef};
-use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::storage::{Heap, Receivers, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -13,7 +13,10 @@ macro_rules! boards {
     ($($name:ident $message:literal),*) => { $(
         servicebus_core::fixed_storage! {
             /// A board whose messages have this size.
-            type $name { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: $message }
+            type $name {
+                sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: $message,
+                receivers: true, management: true,
+            }
         }
     )* };
 }
@@ -66,7 +69,7 @@ fn a_batch_is_sent_in_place_d5() {
 }
 
 /// Round trips after TCP's until the first message is sent, or received, and settled.
-fn round_trips<S: Storage<Literal: From<&'static str>>>(
+fn round_trips<S: Receivers + Storage<Literal: From<&'static str>>>(
     latency: Duration,
     sends: bool,
     pipelined: Option<bool>,

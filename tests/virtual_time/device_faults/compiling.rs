@@ -56,7 +56,16 @@ fn storage(links: u32, deliveries: u32, message: u32, more: &str) -> String {
 /// Capabilities of fixed storage are off unless they are declared.
 #[test]
 fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
-    let needs: [(&str, &str, &str); 6] = [
+    let needs: [(&str, &str, &str); 15] = [
+        ("receivers", "receivers: true", "client.receiver(\"q\")"),
+        ("schedule", "management: true", "sender.schedule(&\"later\", Timestamp::UNIX_EPOCH)"),
+        ("cancel_scheduled", "management: true", "sender.cancel_scheduled(&[1])"),
+        ("peek", "management: true", "receiver.peek_each(0, 1, drop)"),
+        ("deferred", "management: true", "receiver.receive_deferred_each(&[1], drop)"),
+        ("renew_lock", "management: true", "receiver.renew_lock(message)"),
+        ("by_token", "management: true", "receiver.settle_by_token(token, Disposition::Complete)"),
+        ("purge", "management: true", "receiver.purge(Timestamp::UNIX_EPOCH)"),
+        ("rules", "management: true", "client.rule_manager(Entity::subscription(\"t\", \"s\"))"),
         ("sessions", "session_receivers: 2", "client.accept_session(Entity::queue(\"q\"), \"s\")"),
         ("lock_renewal", "lock_renewal: true", "AutoLockRenewer::default().message(receiver, message)"),
         ("transactions", "transactions: true", "client.transactions(\"q\")"),
@@ -72,23 +81,41 @@ fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
         format!(
             "servicebus_core::fixed_storage! {{ pub type Board {{ links: 4, deliveries: 8, receive: 2048, transmit: 2048, \
              message: 1024, {keys} }} }}\n#[allow(unused)] use servicebus_embassy::*;\n\
-             #[allow(unused)] use servicebus_core::{{machine::{{Entity, Settings}}, servicebus::ReceivedMessage}};\n\
-             pub fn f(client: &Client<Board>, receiver: &Receiver<Board>, message: &ReceivedMessage<Board>, \
-             settings: Settings<Board>) {{ _ = {call}; }}\nfn main() {{}}\n"
+             #[allow(unused)] use servicebus_core::{{machine::Settings, servicebus::*, time::Timestamp}};\n\
+             pub fn f(client: &Client<Board>, sender: &Sender<Board>, receiver: &Receiver<Board>, \
+             message: &mut ReceivedMessage<Board>, token: LockToken, settings: Settings<Board>) {{ _ = {call}; }}\nfn main() {{}}\n"
         )
     };
     let names = needs.map(|(name, _, _)| (name, &*format!("with_{name}").leak(), &*format!("without_{name}").leak()));
     let mut programs = Vec::new();
     for ((_, with, without), (_, key, call)) in names.iter().zip(needs) {
-        programs.push((*with, program(key, call)));
-        programs.push((*without, program("", call)));
+        // Every other one that it goes with.
+        let others =
+            ["receivers: true, ", "management: true, "].map(|other| if other.contains(key) { "" } else { other });
+        programs.push((*with, program(&format!("{}{key}", others.concat()), call)));
+        programs.push((*without, program(&others.concat(), call)));
     }
+    // Those that go with nothing else, and those that are declared without what they need.
+    programs.push(("alone", program("", "(client.sender(\"q\"), sender.send(&\"reading\"), sender.create_batch())")));
+    let contradictions = [
+        ("sessions_alone", "session_receivers: 2", "receivers: true"),
+        ("prefetch_alone", "prefetch: true", "receivers: true"),
+        ("deleting_alone", "receive_and_delete: true", "receivers: true"),
+        ("renewal_alone", "lock_renewal: true, receivers: true", "management: true"),
+        ("renewal_of_nothing", "management: true, lock_renewal: true, receivers: false", "receivers: true"),
+    ];
+    programs.extend(contradictions.map(|(name, keys, _)| (name, storage(4, 8, 1024, &format!(", {keys}")))));
     programs.push(("unknown", storage(4, 8, 1024, ", sesions: 2")));
     programs.push(("neither", storage(4, 8, 1024, ", prefetch: maybe")));
     let errors = check("capabilities", &programs);
     for ((_, with, without), (_, key, _)) in names.iter().zip(needs) {
         assert_eq!(errors[with], None);
         let error = errors[without].as_deref().unwrap_or_else(|| panic!("{without} compiles"));
+        assert!(error.contains(&format!("add `{key}`")), "{error}");
+    }
+    assert_eq!(errors["alone"], None);
+    for (name, _, key) in contradictions {
+        let error = errors[name].as_deref().unwrap_or_else(|| panic!("{name} compiles"));
         assert!(error.contains(&format!("add `{key}`")), "{error}");
     }
     for (name, key) in [("unknown", "sesions"), ("neither", "prefetch")] {

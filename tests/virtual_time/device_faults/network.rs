@@ -26,7 +26,10 @@ use std::task::{Context, Poll, Waker};
 
 servicebus_core::fixed_storage! {
     /// One queue out, one in.
-    pub(crate) type Board { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    pub(crate) type Board {
+        sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 
 pub(crate) const KEY: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\

@@ -21,6 +21,7 @@ servicebus_core::fixed_storage! {
     /// A microcontroller's tables.
     pub(crate) type Small {
         sessions: 1, links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
         session_receivers: 2, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }

@@ -118,7 +118,7 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(in crate::machine) fn is_receiver(&self) -> bool {
-        matches!(self.work, Work::Receiver { .. })
+        S::Features::RECEIVERS && matches!(self.work, Work::Receiver { .. })
     }
 
     pub(in crate::machine) fn mode(&self) -> ReceiveMode {

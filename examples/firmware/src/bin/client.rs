@@ -13,9 +13,18 @@ use cortex_m_rt::entry;
 use servicebus_embassy::{Resources, Runner};
 use whole_client::{Board, run};
 
+#[cfg(not(feature = "commands"))]
 servicebus_core::fixed_storage! {
     /// The same with one link more.
-    pub type OneLinkMore { sessions: 1, links: 5, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+    pub type OneLinkMore { sessions: 1, links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 }
+}
+#[cfg(feature = "commands")]
+servicebus_core::fixed_storage! {
+    /// The same with one link more, but for capabilities that only the whole API has.
+    pub type OneLinkMore {
+        sessions: 1, links: 5, deliveries: 8, receive: 2048, transmit: 2048, message: 1024,
+        receivers: true, management: true,
+    }
 }
 
 /// Read from the image: what the profile takes.
