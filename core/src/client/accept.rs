@@ -5,7 +5,7 @@ use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf
 use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
 use crate::servicebus::{Argument, LockToken, Reason};
-use crate::storage::{Sessions, Storage, Text};
+use crate::storage::{Management, Sessions, Storage, Text};
 use crate::time::Duration;
 
 impl<R: Runtime> Client<R> {
@@ -68,7 +68,7 @@ impl<R: Runtime> Client<R> {
         session_id: &str,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
-        R::Storage: Sessions,
+        R::Storage: Sessions + Management,
     {
         let receiver = receiver.into();
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &receiver.entity)?), token: None };
@@ -89,7 +89,7 @@ impl<R: Runtime> Client<R> {
         max_wait: Duration,
     ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
     where
-        R::Storage: Sessions,
+        R::Storage: Sessions + Management,
     {
         let receiver = receiver.into();
         self.accept_next(receiver, max_wait, &SessionChoice::NonExclusive { id: None, token: None }).await
@@ -116,7 +116,7 @@ impl<R: Runtime> Client<R> {
         token: LockToken,
     ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
     where
-        R::Storage: Sessions,
+        R::Storage: Sessions + Management,
     {
         let receiver = receiver.into();
         let session =

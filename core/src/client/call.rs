@@ -7,7 +7,7 @@ use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, Op
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::{MessageId, MessageRef, Reason};
-use crate::storage::{self, EncoderOf, Payload, Spare, Storage};
+use crate::storage::{self, EncoderOf, Features, Payload, Spare, Storage};
 use crate::time::{Duration, Instant};
 use crate::wire::{Full, Uuid, UuidText};
 use core::future::{Future, poll_fn};
@@ -347,6 +347,12 @@ pub(super) async fn request<R: Runtime>(
     request: &dyn Request,
     until: Option<Instant>,
 ) -> Result<Response<PayloadOf<R>>, Error<StorageOf<R>>> {
+    const {
+        assert!(
+            <StorageOf<R> as Storage>::Features::MANAGEMENT,
+            "the storage's features have no requests to `$management`"
+        );
+    }
     let mut asking = Asking::<R> { shared, endpoint, entity, request, response: None };
     Attempts::new(shared, until, &mut asking).await?;
     asking.response.ok_or_else(|| Error::new(Failure::new(Cause::LinkLost), entity))

@@ -62,7 +62,7 @@ mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
-use crate::storage::{Management, Receivers, Storage, Text};
+use crate::storage::{Features, Management, Receivers, Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
@@ -186,6 +186,12 @@ impl<R: Runtime> Client<R> {
     where
         R::Storage: Receivers,
     {
+        const {
+            assert!(
+                <<R::Storage as Storage>::Features as Features>::RECEIVERS,
+                "the storage's features have no receivers"
+            );
+        }
         let options = options.into();
         let kind = options.kind();
         Ok(Receiver::new(call::Endpoint::new(&self.shared, kind, options.entity, options.identifier)?))

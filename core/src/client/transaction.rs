@@ -252,7 +252,8 @@ impl<R: Runtime> Transaction<R> {
             .map_err(|failure| endpoint.error(failure))
     }
 
-    /// Settles a message under the transaction: it is settled when that commits, and keeps its lock otherwise.
+    /// Settles a message under the transaction: it is settled when that commits, and keeps its lock otherwise. Settled
+    /// again, it needs a storage with [`Management`](crate::storage::Management); elsewhere it comes again when its lock has ended.
     ///
     /// Cancel safety: a dropped future may still have settled the message.
     ///

@@ -112,7 +112,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         if !S::Features::MANAGEMENT {
             let lost = Cause::Service(Reason::MessageLockLost);
-            return Poll::Ready(Err(Failure::described(lost, "the link that the message came on is gone")));
+            return Poll::Ready(Err(Failure::described(
+                lost,
+                "without requests to `$management`, a message is settled on its link alone, and once",
+            )));
         }
         let request = UpdateDisposition { disposition: *disposition, lock_tokens: &[token], session_id: None };
         let owner = Owner::Settlement(operation.0, disposition.outcome());

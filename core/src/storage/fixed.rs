@@ -38,9 +38,9 @@ use core::fmt;
 /// |---|---|
 /// | `receivers: true` | receivers, and settling on the links that messages came on |
 /// | `management: true` | requests to an entity's `$management`: schedule, peek, deferred messages, lock renewal, session states, rules, and settling by the lock token; without it a message whose link is gone cannot be settled and comes again |
-/// | `session_receivers: 2` | receivers of sessions, so many at once; with `receivers` |
+/// | `session_receivers: 2` | receivers of sessions, so many at once; with `receivers`; without `management` a session lasts for one lock, has no state, and is not taken over |
 /// | `lock_renewal: true` | automatic renewal of locks, two at once; with `receivers` and `management` |
-/// | `transactions: true` | transactions |
+/// | `transactions: true` | transactions; without `management`, a message whose settlement was rolled back comes again |
 /// | `prefetch: true` | messages that are fetched ahead of calls; with `receivers` |
 /// | `receive_and_delete: true` | receivers that take messages without locks; with `receivers` |
 /// | `external_tokens: true` | tokens of a credential of the application |

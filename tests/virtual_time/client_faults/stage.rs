@@ -25,7 +25,7 @@ servicebus_core::fixed_storage! {
     /// A board's tables, with room for what the scenes of both storages do at once.
     pub(crate) type Board {
         sessions: 3, links: 32, deliveries: 40, receive: 4096, transmit: 4096, message: 2048,
-        session_receivers: 10, lock_renewal: true, transactions: true, prefetch: true,
+        receivers: true, management: true, session_receivers: 10, lock_renewal: true, transactions: true, prefetch: true,
         receive_and_delete: true, external_tokens: true,
     }
 }

@@ -56,7 +56,7 @@ fn storage(links: u32, deliveries: u32, message: u32, more: &str) -> String {
 /// Capabilities of fixed storage are off unless they are declared.
 #[test]
 fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
-    let needs: [(&str, &str, &str); 15] = [
+    let needs: [(&str, &str, &str); 16] = [
         ("receivers", "receivers: true", "client.receiver(\"q\")"),
         ("schedule", "management: true", "sender.schedule(&\"later\", Timestamp::UNIX_EPOCH)"),
         ("cancel_scheduled", "management: true", "sender.cancel_scheduled(&[1])"),
@@ -66,6 +66,7 @@ fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
         ("by_token", "management: true", "receiver.settle_by_token(token, Disposition::Complete)"),
         ("purge", "management: true", "receiver.purge(Timestamp::UNIX_EPOCH)"),
         ("rules", "management: true", "client.rule_manager(Entity::subscription(\"t\", \"s\"))"),
+        ("taken_over", "management: true", "client.take_over_session(\"q\", \"s\", token)"),
         ("sessions", "session_receivers: 2", "client.accept_session(Entity::queue(\"q\"), \"s\")"),
         ("lock_renewal", "lock_renewal: true", "AutoLockRenewer::default().message(receiver, message)"),
         ("transactions", "transactions: true", "client.transactions(\"q\")"),
@@ -81,7 +82,7 @@ fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
         format!(
             "servicebus_core::fixed_storage! {{ pub type Board {{ links: 4, deliveries: 8, receive: 2048, transmit: 2048, \
              message: 1024, {keys} }} }}\n#[allow(unused)] use servicebus_embassy::*;\n\
-             #[allow(unused)] use servicebus_core::{{machine::Settings, servicebus::*, time::Timestamp}};\n\
+             #[allow(unused)] use servicebus_core::servicebus::{{Disposition, Entity, LockToken}};\n\
              pub fn f(client: &Client<Board>, sender: &Sender<Board>, receiver: &Receiver<Board>, \
              message: &mut ReceivedMessage<Board>, token: LockToken, settings: Settings<Board>) {{ _ = {call}; }}\nfn main() {{}}\n"
         )
@@ -90,8 +91,8 @@ fn a_call_that_needs_a_capability_which_is_off_does_not_compile() {
     let mut programs = Vec::new();
     for ((_, with, without), (_, key, call)) in names.iter().zip(needs) {
         // Every other one that it goes with.
-        let others =
-            ["receivers: true, ", "management: true, "].map(|other| if other.contains(key) { "" } else { other });
+        let others = ["receivers: true, ", "management: true, ", "session_receivers: 2, "]
+            .map(|other| if other.contains(key.trim_end_matches(": true")) { "" } else { other });
         programs.push((*with, program(&format!("{}{key}", others.concat()), call)));
         programs.push((*without, program(&others.concat(), call)));
     }
