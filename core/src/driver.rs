@@ -261,26 +261,25 @@ where
         state.machine.settings().max_frame_size as usize
     });
     let mut buffers = None;
-    let (rx, tx) =
-        make_in(&mut buffers, || (<R::Storage as Storage>::rx(frame_size), <R::Storage as Storage>::tx(frame_size)));
+    make_in(&mut buffers, move || (<R::Storage as Storage>::rx(frame_size), <R::Storage as Storage>::tx(frame_size)));
     loop {
         wake_tasks::<R>(shared);
-        let clock = shared.clock();
-        let (want, mut deadline) = shared.with(|state| {
-            state.machine.handle_timeout(clock);
-            (state.machine.handle_want(), state.machine.poll_timeout())
-        });
-        wake_tasks::<R>(shared);
-        let dials = match want {
-            Want::Stop => break,
-            Want::Nothing => false,
-            Want::DialAt(at) if at > clock.now => {
-                deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
-                false
+        // What decides is gone by the time that something is awaited, and takes no room there.
+        let (dials, deadline) = {
+            let clock = shared.clock();
+            let (want, deadline) = shared.with(|state| {
+                state.machine.handle_timeout(clock);
+                (state.machine.handle_want(), state.machine.poll_timeout())
+            });
+            wake_tasks::<R>(shared);
+            match want {
+                Want::Stop => break,
+                Want::Nothing => (false, deadline),
+                Want::DialAt(at) if at > clock.now => (false, Some(deadline.map_or(at, |deadline| deadline.min(at)))),
+                Want::DialAt(_) | Want::Dial => (true, deadline),
             }
-            Want::DialAt(_) | Want::Dial => true,
         };
-        if dials {
+        if let (true, Some((rx, tx))) = (dials, &mut buffers) {
             rx.clear();
             tx.clear();
             let result = connect(shared, &mut dialer, &mut credential, rx, tx).await;
