@@ -91,6 +91,31 @@ pub trait RunTask<F: Future>: Runtime {
     fn run_task(&self, future: F) -> Self::Task;
 }
 
+/// A runtime whose clients are on the heap: tokio, smol, async-std, and simulations of them. For code that is generic over
+/// its runtime, so that production and a simulation run the same function.
+///
+/// ```
+/// use servicebus_core::client::{Client, Error, ProcessorOptions};
+/// use servicebus_core::runtime::HeapRuntime;
+/// use servicebus_core::storage::Heap;
+///
+/// async fn worker<R: HeapRuntime>(client: Client<R>) -> Result<(), Error<Heap>> {
+///     let processor = client.processor("orders", ProcessorOptions::new());
+///     // `run` would have to name how this runtime spawns.
+///     processor
+///         .run_inline(|message| async move {
+///             println!("{}", message.text()?);
+///             Ok(())
+///         })
+///         .await
+/// }
+/// ```
+#[cfg(feature = "alloc")]
+pub trait HeapRuntime: Runtime<Storage = crate::storage::Heap> {}
+
+#[cfg(feature = "alloc")]
+impl<R: Runtime<Storage = crate::storage::Heap>> HeapRuntime for R {}
+
 /// A handle to a shared value. Closures that run inside are short and never wait.
 pub trait Shared<T>: Clone {
     /// Runs `f` on the value.

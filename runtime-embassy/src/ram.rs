@@ -18,6 +18,7 @@ use servicebus_core::storage::{RxOf, Storage, TxOf};
 /// The futures of calls come on top, and so do TCP's buffers and the records of TLS. A call's future is as large as
 /// `size_of_val` says; calls that are awaited one after the other take as much as the largest of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ram {
     /// Of the [`Resources`]: the client with its tables, messages and control frames.
     pub client: usize,

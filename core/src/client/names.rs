@@ -12,6 +12,7 @@ macro_rules! client_names {
         };
         pub use $crate::engine::Capacity;
         pub use $crate::machine::{ReceiveMode, SizeLimits};
+        pub use $crate::runtime::HeapRuntime;
         pub use $crate::servicebus::{
             Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries, InvalidMessage,
             LockToken, Message, MessageBody, MessageId, MessageIdBuf, MessageRef, MessageState, Properties, Reason,
@@ -297,6 +298,8 @@ macro_rules! client_names {
             crosses_threads::<Sender>();
             crosses_threads::<Delivery>();
             crosses_threads::<Receiver>();
+            #[cfg(feature = "stream")]
+            crosses_threads::<Messages>();
             crosses_threads::<Peeker>();
             crosses_threads::<SessionReceiver>();
             crosses_threads::<LockRenewal<'static>>();

@@ -29,6 +29,7 @@ pub enum Order {
 
 /// What a push does when the flash is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenFull {
     /// It fails with [`SpoolError::Full`].
     #[default]

@@ -8,12 +8,12 @@ macro_rules! administration_names {
         pub use $crate::client::administration::AdministrationOptions;
         pub use $crate::servicebus::administration::{
             AccessRights, ApiVersion, AuthorizationRule, CorrelationRuleFilter, DEFAULT_RULE_NAME, ETag, Endpoint,
-            EntityAvailabilityStatus, EntityDescription, EntityProperties, EntityStatus, InvalidName, InvalidRequest,
-            MAX_TIME_SPAN, MessageCountDetails, MessagingSku, NamespaceProperties, NamespaceType, QueueDescription,
-            QueueProperties, QueueRuntimeProperties, RuleDescription, RuleFilter, RuleProperties, RuleValue,
-            ServiceError, ServiceErrorKind, SqlRuleAction, SqlRuleFilter, SubscriptionDescription,
-            SubscriptionProperties, SubscriptionRuntimeProperties, TopicDescription, TopicProperties,
-            TopicRuntimeProperties, VersionedProperties,
+            EntityAvailabilityStatus, EntityDescription, EntityProperties, EntityStatus, InvalidElement, InvalidName,
+            InvalidRequest, MAX_TIME_SPAN, MessageCountDetails, MessagingSku, NamespaceProperties, NamespaceType,
+            QueueDescription, QueueProperties, QueueRuntimeProperties, ResponseError, RuleDescription, RuleFilter,
+            RuleProperties, RuleValue, ServiceError, ServiceErrorKind, SqlRuleAction, SqlRuleFilter,
+            SubscriptionDescription, SubscriptionProperties, SubscriptionRuntimeProperties, TimeSpan, TopicDescription,
+            TopicProperties, TopicRuntimeProperties, VersionedProperties, XmlError,
         };
         pub use $crate::transport::HttpError;
 
