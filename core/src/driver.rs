@@ -1,10 +1,10 @@
 //! The only file that awaits I/O: it carries bytes between a transport and the state that the client shares.
 //!
-//! Two loops run side by side on the halves of a transport. One reads and hands what came to the machine; the other
-//! writes what the machine has to say and otherwise sleeps until its next deadline or until it is woken. Neither I/O
+//! Two loops run side by side on the halves of a transport. One reads and passes the bytes to the machine; the other
+//! writes the machine's output and otherwise sleeps until its next deadline or until it is woken. Neither I/O
 //! future is ever dropped half-way while the transport is in use, so transports need not be cancel-safe.
 //!
-//! A write that is blocked holds up bytes and nothing else: deadlines, wake-ups and closing go on beside it. No loop
+//! A blocked write delays only bytes: deadlines, wake-ups and closing continue beside it. No loop
 //! takes more than 64 steps before the other one, and the other tasks of the executor, have a turn, so that a
 //! transport that is always ready starves nothing.
 
@@ -31,7 +31,8 @@ pub trait Dial {
     /// Why it could not be opened. The application sees its text, and with a heap the error itself as a source.
     type Error: core::error::Error + Send + Sync + 'static;
 
-    /// Opens a transport to `target`, encrypted where `target` says so. The future is dropped when it takes too long.
+    /// Opens a transport to `target`, encrypted if [`Target::tls`] is set. The future is dropped when it takes too
+    /// long.
     fn dial<'a>(&'a mut self, target: Target<'_>) -> impl Future<Output = Result<Self::Transport<'a>, Self::Error>>;
 }
 
@@ -43,7 +44,7 @@ pub trait Transport {
     type Reader<'a>: Read<Error = Self::Error>
     where
         Self: 'a;
-    /// The half that writes. Frames that can be sent together come in one write, which is to be one system call.
+    /// The half that writes. Frames that can be sent together come in one write, which should be one system call.
     type Writer<'a>: Write<Error = Self::Error>
     where
         Self: 'a;
@@ -67,8 +68,8 @@ pub trait Transport {
 ///
 /// On runtimes of the standard library, implement `transport::Credential`, whose futures may move between threads.
 pub trait Credential<P> {
-    /// Whether it gives any: without, a program is linked without what is done with them, and
-    /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens) is of no effect.
+    /// Whether it returns tokens at all. If not, a program is linked without the code for them, and
+    /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens) has no effect.
     const GIVES: bool = true;
 
     /// Why there is none. The application sees its text, and with a heap the error itself as a source.
@@ -79,8 +80,8 @@ pub trait Credential<P> {
     /// [`Token::Sas`] for this one.
     ///
     /// One token is asked for at a time, again before a token ends, and after a failure with a back-off: while the last
-    /// token still counts as long as it takes, else as often as the retry policy wants and then when the next call needs
-    /// a token. The future is dropped when the connection is lost, or when it takes longer than the policy's try
+    /// token still counts as long as it takes, else as often as the retry policy wants and then when the next call
+    /// needs a token. The future is dropped when the connection is lost, or when it takes longer than the policy's try
     /// time-out; then it is called again. Entities whose token counts are not held up.
     fn token(&mut self, audience: &str) -> impl Future<Output = Result<Token<P>, Self::Error>>;
 }
@@ -120,7 +121,7 @@ where
 /// Reads or writes that one loop of a connection does before the other one has a turn.
 const TURN: u8 = 64;
 
-/// How long a write may go on once the connection is over, so that the peer gets the reason.
+/// How long a write may continue after the connection has ended, so that the peer gets the reason.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Ends when the first of both does. Both are pinned by the caller: an async function would keep each of them twice,
@@ -226,8 +227,8 @@ impl<R: Runtime> Drop for Running<R> {
     }
 }
 
-/// Carries bytes until the client is closed or its last handle is dropped. Connects when somebody needs a connection
-/// and again when it is lost.
+/// Carries bytes until the client is closed or its last handle is dropped. Connects when a call, sender or receiver
+/// needs a connection, and again when it is lost.
 ///
 /// Dropping the future drops the transport, and ends every call of the client, pending or later, with
 /// [`Cause::DriverStopped`]. So does dropping the runtime that polls it.

@@ -1,21 +1,21 @@
 //! Azure Service Bus as a pure state machine, and the client that is written over it once for every runtime.
 //!
 //! Most programs want an adapter: `servicebus-tokio`, `servicebus-async-std` (smol too) or `servicebus-embassy`. They
-//! export the types of [`client`] for their runtime. This crate is for those who bring a runtime or a transport of their
-//! own ([`runtime`] tells how), who simulate, or who want to know how it works.
+//! export the types of [`client`] for their runtime. This crate is for programs with a runtime or a transport of their
+//! own (see [`runtime`]), for simulations, and for readers who want to know how it works.
 //!
 //! # Layers
 //!
-//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← machine ← client ← driver`; `storage` and `time`
-//! stand below all of them.
+//! Folders are layers and arrows point one way: `wire ← engine ← servicebus ← machine ← client ← driver`; `storage` and
+//! `time` stand below all of them.
 //!
-//! | layer | what it knows |
+//! | layer | subject |
 //! |---|---|
 //! | [`wire`] | bytes and values: AMQP 1.0's types, frames, performatives, messages. No state, no allocation. |
 //! | [`engine`] | one AMQP connection, client or server: sessions, links, credit, deliveries, settlement. |
 //! | [`servicebus`] | what Azure adds: tokens, addresses, messages, locks, `$management`: vocabulary without state. |
 //! | [`machine`] | the whole client without I/O: its connection, tokens, links, calls. |
-//! | [`client`] | the API people use: async, without a runtime. |
+//! | [`client`] | the public API: async, without a runtime. |
 //! | [`driver`] | the only file that awaits I/O. |
 //! | `transport` (feature `tls`) | the way to a namespace on runtimes of the standard library: TLS, WebSockets, proxy, HTTP. |
 //!
@@ -48,11 +48,11 @@
 //! | `alloc` (default) | [`storage::Heap`], methods that return collections, the processors |
 //! | `std` | implementations for types of the standard library; nothing here does I/O |
 //! | `administration` | the management API: descriptions, requests, the administration client |
-//! | `tls` | TLS by rustls with the dialer of the std adapters; `ring` for its cryptography unless the process has another provider, `platform-roots` and `bundled-roots` for what it trusts |
+//! | `tls` | TLS by rustls with the dialer of the std adapters; `ring` for its cryptography unless the process has another provider, `platform-roots` and `bundled-roots` for the roots it trusts |
 //! | `websockets`, `proxy`, `http` | AMQP over WebSockets, an HTTP proxy, the HTTP client of the administration client |
 //! | `chrono`, `jiff`, `time`, `uuid` | conversions from and to the types of these crates |
 //! | `stream` | the messages of a receiver as a stream of `futures-core` |
-//! | `serde` | messages from and to what `serde` knows, as JSON |
+//! | `serde` | message bodies from and to types of `serde`, as JSON |
 //! | `tracing` | events of connections, links, messages, settlement and retries; spans of connections, links, calls and handlers; frames as traces |
 //! | `defmt` | the same events; `defmt::Format` for errors |
 //!

@@ -3,13 +3,13 @@
 //! With `tracing` events lie in spans. Those of a connection and its links are held by the state that they tell of and
 //! entered where something happens to it; those of calls and handlers are around the future that is awaited.
 //!
-//! Never in an event: keys, tokens and the bodies of messages. Frames are told without their payloads, and SASL frames
-//! not at all.
+//! Never in an event: keys, tokens and the bodies of messages. Frames are logged without their payloads, and SASL
+//! frames not at all.
 
 /// Tells of an event: a level, what happened, and up to four fields that can be displayed.
 ///
-/// With `tracing` the fields are fields; with `defmt` they follow the text, as [`defmt::Format`] has them: text and names are
-/// interned.
+/// With `tracing` the fields are fields; with `defmt` they follow the text, as [`defmt::Format`] has them: text and
+/// names are interned.
 macro_rules! log {
     ($level:ident, $text:literal $(, $name:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]
@@ -120,8 +120,7 @@ macro_rules! in_span {
     };
 }
 
-/// A future inside of a span, named as the official SDKs name theirs (docs/evidence/sdk-features.md §9), that tells the
-/// entity.
+/// A future inside of a span with the official SDKs' name (docs/evidence/sdk-features.md §9) and the entity.
 macro_rules! spanned {
     ($name:literal, $entity:expr, $future:expr) => {{
         let future = $future;
@@ -184,8 +183,8 @@ impl<T: defmt::Format> defmt::Format for Maybe<T> {
     }
 }
 
-/// What events belong to: a connection, a link, a message in a handler's hands. Nothing at all without `tracing`, and
-/// without anybody who listens it allocates nothing.
+/// A tracing span: of a connection, of a link, of a message in its handler. Empty without `tracing`; without a
+/// subscriber it allocates nothing.
 #[derive(Debug)]
 pub(crate) struct Span {
     #[cfg(feature = "tracing")]
@@ -193,7 +192,7 @@ pub(crate) struct Span {
 }
 
 impl Default for Span {
-    /// None: events inside of it belong to what is around it.
+    /// No span: events inside of it belong to the enclosing one.
     fn default() -> Self {
         Self {
             #[cfg(feature = "tracing")]

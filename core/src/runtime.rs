@@ -2,17 +2,18 @@
 //!
 //! # A runtime or a transport of one's own
 //!
-//! The adapter crates are thin, and whatever they do can be done elsewhere. Four pieces make a client:
+//! The adapter crates are thin, and everything that they do can be done elsewhere. Four pieces make a client:
 //!
-//! 1. A type with [`Runtime`]: it tells the time and waits for it. Its `Shared` is `Arc<Mutex<_>>` where the driver runs
+//! 1. A type with [`Runtime`]: its clock and timers. Its `Shared` is `Arc<Mutex<_>>` where the driver runs
 //!    on another thread, and `Rc<RefCell<_>>` where everything stays on one.
 //! 2. A type with [`Dial`](crate::driver::Dial): it opens a [`Transport`](crate::driver::Transport), any stream of bytes
-//!    whose halves have embedded-io-async's `Read` and `Write`, and an error that threads can hand on. Where `Target::tls` is set the stream has to be
-//!    encrypted, and to `Target::host` and nobody else. Reads and writes that the driver has begun are polled to their
-//!    end as long as the connection lasts, so they need not survive being dropped.
+//!    whose halves have embedded-io-async's `Read` and `Write`, and an error that threads can hand on. Where
+//!    `Target::tls` is set the stream has to be encrypted, with a peer that proves to be `Target::host`. Reads and
+//!    writes that the driver has begun are polled to their end as long as the connection lasts, so they need not
+//!    survive being dropped.
 //! 3. The state that both share: [`Client::shared_state`](crate::client::Client::shared_state) in a `Shared`, and
 //!    [`Client::new`](crate::client::Client::new) over it, with the runtime.
-//! 4. [`driver::run`](crate::driver::run) over the same state: a future that somebody polls until the client is closed.
+//! 4. [`driver::run`](crate::driver::run) over the same state: a future to be polled until the client is closed.
 //!
 //! ```
 //! use servicebus_core::client::{Client, State};

@@ -16,8 +16,8 @@ impl<R: Runtime> Client<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries of the policy; an id that has
-    /// no room in fixed storage.
+    /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries
+    /// of the policy; an id that has no room in fixed storage.
     pub async fn accept_session(
         &self,
         receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
@@ -31,15 +31,14 @@ impl<R: Runtime> Client<R> {
         self.accept(receiver, &session).await
     }
 
-    /// Locks any session that has messages and that nobody holds, waiting up to `max_wait` for one; `None` when there
-    /// is none by then.
+    /// Locks any free session that has messages, waiting up to `max_wait` for one; `None` when there is none by then.
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// Bound: the time given.
     ///
     /// # Errors
-    /// Whatever the service says but a time-out.
+    /// Errors of the service other than a time-out.
     pub async fn accept_next_session(
         &self,
         receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
@@ -61,7 +60,8 @@ impl<R: Runtime> Client<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_session`].
+    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as
+    /// [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
         &self,
         receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
@@ -75,14 +75,15 @@ impl<R: Runtime> Client<R> {
         self.accept(receiver, &session).await
     }
 
-    /// Locks any session that has messages and that nobody holds, in such a way that another receiver can take it over.
+    /// Locks any free session that has messages, in such a way that another receiver can take it over.
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
     ///
     /// Bound: the time given.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as [`Client::accept_next_session`].
+    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as
+    /// [`Client::accept_next_session`].
     pub async fn accept_next_non_exclusive_session(
         &self,
         receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
@@ -96,19 +97,20 @@ impl<R: Runtime> Client<R> {
     }
 
     /// Takes a non-exclusive session over from the receiver whose [`lock_token`](SessionReceiver::lock_token) this is.
-    /// That receiver has lost the session: each of its calls fails with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost). What it had received
-    /// stays locked, and is settled by the new one.
+    /// That receiver has lost the session: each of its calls fails with
+    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost). What it had received stays locked, and is
+    /// settled by the new one.
     ///
-    /// The service may need a moment to know the new holder: what it refuses in the first half minute for want of the
-    /// lock is asked again.
+    /// The service may need a moment to recognize the new holder: in the first half minute, calls that it refuses as
+    /// "lock lost" are retried.
     ///
     /// Cancel safety: a dropped future may have taken the session over, and then leaves no lock behind.
     ///
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when no lock goes by this token any more, [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no
-    /// such sessions.
+    /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when no lock goes by this token any more,
+    /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions.
     pub async fn take_over_session(
         &self,
         receiver: impl Into<ReceiverOptions<StorageOf<R>>>,

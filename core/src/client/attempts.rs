@@ -10,7 +10,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
-/// What is tried. It keeps what it brings, so that the call around it is the same for every kind.
+/// One retryable operation. It keeps its own result, so that one call loop serves every kind.
 pub(super) trait Attempt<R: Runtime> {
     /// The sender or receiver that it is for, where its state decides about trying again.
     fn endpoint(&self) -> Option<EndpointId> {
@@ -42,7 +42,7 @@ pub(super) trait Attempt<R: Runtime> {
     ) -> Poll<Result<(), Failure<StorageOf<R>>>>;
 }
 
-/// An attempt that is looked at afterwards.
+/// A borrowed attempt: the caller reads its result afterwards.
 impl<R: Runtime, A: Attempt<R>> Attempt<R> for &mut A {
     fn endpoint(&self) -> Option<EndpointId> {
         (**self).endpoint()
@@ -137,7 +137,7 @@ struct Progress<'c, R: Runtime> {
     turn: Turn,
     /// An attempt that failed may have been carried out.
     uncertain: bool,
-    /// Attempts that failed; `None` when there is to be one only.
+    /// The number of failed attempts; `None` where only one is made.
     failed: Option<u32>,
 }
 

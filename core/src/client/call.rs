@@ -161,7 +161,7 @@ enum Polled {
     Unknown,
 }
 
-/// Frees the slot of a call. The waker is to be dropped outside of the lock.
+/// Frees the slot of a call. Drop the returned waker outside of the lock.
 #[must_use]
 fn finish<R: Runtime>(state: &mut State<R>, operation: OperationId) -> Option<Waker> {
     state.machine.finish(operation);
@@ -224,8 +224,8 @@ pub(super) async fn close<R: Runtime>(shared: &Access<R>) {
     .await;
 }
 
-/// Waits until `poll` is ready, which depends on what the client's driver does. `start` takes a slot for that; while all
-/// are taken, the task waits in a place that is left for those.
+/// Waits until `poll` is ready, which depends on what the client's driver does. `start` takes a slot for that; while
+/// all are taken, the task waits in a place that is left for those.
 pub(super) async fn news<R: Runtime, T>(
     shared: &Access<R>,
     start: fn(&mut ClientMachine<StorageOf<R>>) -> Option<OperationId>,
@@ -280,7 +280,7 @@ pub(super) fn start_wait<R: Runtime>(
     })
 }
 
-/// Waits as the retry policy wants after a failed attempt of a call on an endpoint; false when there is to be no other.
+/// Waits for the retry policy's delay after a failed attempt of a call on an endpoint; false when no attempt is left.
 pub(super) async fn wait_to_retry<R: Runtime>(
     shared: &Access<R>,
     endpoint: Option<EndpointId>,
@@ -363,7 +363,7 @@ pub(super) struct Endpoint<R: Runtime> {
     pub(super) shared: Access<R>,
     pub(super) id: EndpointId,
     pub(super) entity: Entity<StorageOf<R>>,
-    /// How long each call may take, whatever the retry policy allows.
+    /// The time-out of each call, within the retry policy's.
     limit: Option<Duration>,
 }
 
@@ -449,8 +449,9 @@ impl<R: Runtime> Endpoint<R> {
         Uuid(self.shared.with(|state| state.machine.random().uuid())).text()
     }
 
-    /// Encodes a message outside of the lock into `payload` and starts the call that sends it; nothing is encoded where a
-    /// pause comes first. `id` is the place for the id of a message that has none, in a call that makes several attempts.
+    /// Encodes a message outside of the lock into `payload` and starts the call that sends it; nothing is encoded where
+    /// a pause comes first. `id` is the place for the id of a message that has none, in a call that makes several
+    /// attempts.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn encode_and_start(
         &self,
@@ -489,7 +490,8 @@ impl<R: Runtime> Endpoint<R> {
         Ok(operation)
     }
 
-    /// Encodes a message outside of the lock. One without an id gets this one, and a life too long for its field an expiry.
+    /// Encodes a message outside of the lock. One without an id gets this one, and a life too long for its field an
+    /// expiry.
     fn encode_in(
         &self,
         place: &mut Option<PayloadOf<R>>,

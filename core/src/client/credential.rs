@@ -7,12 +7,12 @@ use core::error::Error;
 use core::fmt;
 use core::future::Future;
 
-/// A token as the client takes it on the heap.
+/// A token in heap storage.
 pub type HeapToken = Token<<Heap as Storage>::Payload>;
 
 /// Where tokens come from, for messages and for administration: [`driver::Credential`](crate::driver::Credential) for
-/// clients whose driver may move between threads. An `async fn` satisfies it, and so does a closure without arguments that
-/// returns a future.
+/// clients whose driver may move between threads. An `async fn` satisfies it, and so does a closure without arguments
+/// that returns a future.
 ///
 /// ```
 /// use servicebus_core::servicebus::Token;

@@ -14,11 +14,11 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-/// The outcome of a message that [`Sender::enqueue`] has taken: a future that ends when the service has stored it, or with
-/// the error of its last attempt. It owns the encoded message and a handle to its sender.
+/// The outcome of a message that [`Sender::enqueue`] has taken: a future that ends when the service has stored it, or
+/// with the error of its last attempt. It owns the encoded message and a handle to its sender.
 ///
-/// Attempts after the first are made while it is polled. An [ordered](super::SenderOptions::ordered) sender sends a message
-/// when the delivery before it has ended or is dropped: await them in their order, or all together.
+/// Attempts after the first are made while it is polled. An [ordered](super::SenderOptions::ordered) sender sends a
+/// message when the delivery before it has ended or is dropped: await them in their order, or all together.
 ///
 /// Dropped, it leaves the message alone: one that is under way may still be stored, one that waits is not sent, and no
 /// other attempt is made.
@@ -160,7 +160,7 @@ impl<R: Runtime> Delivery<R> {
         }
         let polled = self.poll_outcome(cx);
         if !matches!(self.place, Place::Free) {
-            // It has its place in the order, whatever comes.
+            // It has its place in the order, with or without an error.
             if let Poll::Ready(outcome) = polled {
                 self.end(outcome);
             }
@@ -220,19 +220,19 @@ fn longest<R: Runtime>(shared: &Access<R>) -> Duration {
 }
 
 impl<R: Runtime> Sender<R> {
-    /// Takes a message and returns as soon as it has its place behind those taken before: the service's outcome comes by
-    /// the [`Delivery`]. Messages that are enqueued one after the other go out in that order.
+    /// Takes a message and returns as soon as it has its place behind those taken before: the service's outcome comes
+    /// by the [`Delivery`]. Messages that are enqueued one after the other go out in that order.
     ///
     /// A message has its place when its bytes wait to be written on the sender's link, which is waited for; on an
     /// [ordered](super::SenderOptions::ordered) sender at once. As many may be under way as
-    /// [`Limits::deliveries`](crate::storage::Limits::deliveries) says, over all calls of the client: while there are as
-    /// many, it waits. It ends within the time of the retry policy.
+    /// [`Limits::deliveries`](crate::storage::Limits::deliveries) says, over all calls of the client: while there are
+    /// as many, it waits. It ends within the time of the retry policy.
     ///
-    /// A message is stored at least once where its delivery says so, and may be stored twice after a lost connection, as
-    /// with [`Sender::send`].
+    /// A message is stored at least once where its delivery says so, and may be stored twice after a lost connection,
+    /// as with [`Sender::send`].
     ///
-    /// It needs an allocator: a delivery owns its message, to send it again. Without one, futures of [`Sender::send`] are polled
-    /// together, each of which borrows its message.
+    /// It needs an allocator: a delivery owns its message, to send it again. Without one, futures of [`Sender::send`]
+    /// are polled together, each of which borrows its message.
     ///
     /// Cancel safety: a dropped future may have sent the message once.
     ///
@@ -262,7 +262,7 @@ impl<R: Runtime> Sender<R> {
         self.enqueue_encoded(payload, 0).await
     }
 
-    /// As [`Sender::enqueue`], for what is encoded.
+    /// [`Sender::enqueue`] for an encoded message.
     pub(super) async fn enqueue_encoded(
         &self,
         payload: PayloadOf<R>,
@@ -276,7 +276,7 @@ impl<R: Runtime> Sender<R> {
         }
     }
 
-    /// Sends what is encoded when its turn comes. On the heap: in its place, its future would make that of every send larger.
+    /// Sends an encoded message when its turn comes. Boxed: inline, its future would enlarge that of every send.
     pub(super) fn send_in_order(
         &self,
         payload: PayloadOf<R>,

@@ -8,11 +8,11 @@ use core::fmt;
 
 /// Why a call did not work.
 ///
-/// [`kind`](Error::kind) is for programs: what can be done about it. The text is one line for people; it names the
+/// Programs decide by [`kind`](Error::kind). The text is one line for people; it names the
 /// entity and the limit, and ends with the service's own words, which have the tracking id that its support asks for.
 ///
-/// On the heap an error is one pointer, so that `Result<(), Error>` takes 8 bytes. In fixed storage it is one word, without
-/// entity, words and sources.
+/// On the heap an error is one pointer, so that `Result<(), Error>` takes 8 bytes. In fixed storage it is one word,
+/// without entity, words and sources.
 pub struct Error<S: Storage>(S::Boxed<Details<S>>);
 
 /// What an error carries.
@@ -107,8 +107,8 @@ impl<S: Storage> Error<S> {
         kind(self.failure().cause)
     }
 
-    /// The service's reason, where the service refused: its AMQP condition, with the name that users of the official SDKs
-    /// know ([`Reason::sdk_name`]).
+    /// The service's reason, where the service refused: its AMQP condition, with the name that users of the official
+    /// SDKs know ([`Reason::sdk_name`]).
     pub fn reason(&self) -> Option<Reason> {
         self.failure().reason()
     }
@@ -286,7 +286,7 @@ impl<S: Storage, M> SendError<S, M> {
         &self.error
     }
 
-    /// What was to be sent, to send it again.
+    /// The unsent messages, to send them again.
     pub fn into_inner(self) -> M {
         self.value
     }
@@ -309,7 +309,7 @@ impl<S: Storage, M> fmt::Display for SendError<S, M> {
     }
 }
 
-/// Transparent: it says what the error inside says.
+/// Transparent: text and source are those of the inner error.
 impl<S: Storage, M> core::error::Error for SendError<S, M> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         core::error::Error::source(&self.error)

@@ -52,7 +52,7 @@ impl AutoLockRenewer {
         Ok(LockRenewal { shared: call::handle::<R>(shared), id, entity, subject: PhantomData })
     }
 
-    /// Renews the lock on a message from now on, until it is settled or what is returned is dropped.
+    /// Renews the lock on a message from now on, until it is settled or the returned handle is dropped.
     ///
     /// # Errors
     /// A message without a lock of its own (received and deleted, or of a session), one whose lock has ended, or too
@@ -71,7 +71,7 @@ impl AutoLockRenewer {
         self.locked(receiver, message.locked())
     }
 
-    /// Renews the lock with this token, which ends at `locked_until`, until what is returned is dropped.
+    /// Renews the lock with this token, which ends at `locked_until`, until the returned handle is dropped.
     ///
     /// # Errors
     /// As [`AutoLockRenewer::message`].
@@ -100,7 +100,7 @@ impl AutoLockRenewer {
         Self::register(endpoint, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
     }
 
-    /// Renews a session's lock from now on, until its receiver is closed or what is returned is dropped.
+    /// Renews a session's lock from now on, until its receiver is closed or the returned handle is dropped.
     ///
     /// # Errors
     /// A session that is lost already, or too many registrations.
@@ -122,7 +122,7 @@ impl AutoLockRenewer {
 pub enum RenewalEnd<S: Storage> {
     /// The lock is lost.
     Lost(Error<S>),
-    /// It was renewed for as long as it was to be.
+    /// The configured renewal time is over.
     Elapsed,
     /// The message was settled, or the session closed.
     Released,
@@ -158,7 +158,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
         self.shared.with(|state| state.machine.is_renewing(self.id))
     }
 
-    /// When the lock ends, as last told.
+    /// When the lock ends, by the service's last answer.
     pub fn locked_until(&self) -> Option<Timestamp> {
         self.shared.with(|state| state.machine.renewed_until(self.id))
     }
@@ -173,7 +173,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
         failure.map(|failure| self.of_entity(failure))
     }
 
-    /// Waits until the lock is not renewed any more, and tells why.
+    /// Waits until renewal ends, and returns the reason.
     ///
     /// Cancel safety: nothing is lost.
     ///
@@ -188,7 +188,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
                 machine::RenewalEnd::Elapsed => RenewalEnd::Elapsed,
                 machine::RenewalEnd::Released => RenewalEnd::Released,
             },
-            // The client is closed, or has no room for a call that waits: what is known now is all there is.
+            // The client is closed, or has no room for a waiting call: returns the present state.
             Err(failure) => match self.error() {
                 Some(lost) => RenewalEnd::Lost(lost),
                 None if self.is_active() => RenewalEnd::Lost(self.of_entity(failure)),
@@ -197,7 +197,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
         }
     }
 
-    /// Runs `work` and calls `on_lost` when the lock is lost meanwhile; `work` goes on all the same.
+    /// Runs `work` and calls `on_lost` if the lock is lost meanwhile; `work` continues either way.
     ///
     /// Cancel safety: that of `work`.
     ///

@@ -1,9 +1,9 @@
-//! The API people use: async, and written once for every runtime.
+//! The public API: async, written once for every runtime.
 //!
 //! A [`Client`] is a cheap handle, and so are the senders and receivers that are made from it: they are cloned, outlive
-//! connections, and are closed for all clones by `close`, or in the background with the last one. `timeout` of a sender or
-//! receiver bounds its calls; [`Client::state`], [`Client::state_changed`] and [`Client::ready`] are about the connection.
-//! Each adapter crate exports aliases of these types for its runtime.
+//! connections, and are closed for all clones by `close`, or in the background with the last one. `timeout` of a sender
+//! or receiver bounds its calls; [`Client::state`], [`Client::state_changed`] and [`Client::ready`] are about the
+//! connection. Each adapter crate exports aliases of these types for its runtime.
 
 mod accept;
 mod access;
@@ -149,17 +149,18 @@ impl<R: Runtime> Client<R> {
         State::new(ClientMachine::new(settings))
     }
 
-    /// What the service or the transport said last when something did not work. On the heap each error has its own words in
-    /// its text; in fixed storage, whose errors are a few bytes, these are all there are.
+    /// What the service or the transport said last when something did not work. On the heap each error has its own
+    /// words in its text; in fixed storage, whose errors are a few bytes, these are all there are.
     pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
         self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
-    /// A sender to a queue or topic, by its name or as [`SenderOptions`] say. It attaches in the background; the first send
-    /// waits for it.
+    /// A sender to a queue or topic, by its name or as [`SenderOptions`] say. It attaches in the background; the first
+    /// send waits for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128 characters.
+    /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128
+    /// characters.
     pub fn sender(&self, options: impl Into<SenderOptions<StorageOf<R>>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
         let options = options.into();
         #[cfg(feature = "alloc")]
@@ -174,8 +175,8 @@ impl<R: Runtime> Client<R> {
         Ok(sender)
     }
 
-    /// A receiver of a queue or subscription: in peek-lock mode and without prefetch for an [`Entity`] or a queue's name,
-    /// or as [`ReceiverOptions`] say. It attaches when it receives.
+    /// A receiver of a queue or subscription: in peek-lock mode and without prefetch for an [`Entity`] or a queue's
+    /// name, or as [`ReceiverOptions`] say. It attaches when it receives.
     ///
     /// # Errors
     /// As [`Client::sender`].
@@ -205,11 +206,11 @@ impl<R: Runtime> Client<R> {
         RuleManager::new(self.clone(), subscription.into())
     }
 
-    /// Ends the connection cleanly and keeps client, senders and receivers: messages under way are waited for, receivers
-    /// give back what they have not handed out, then links, AMQP, TLS and TCP are closed. The next call connects again;
-    /// one that is pending does so at once. A receiver of a session gives its session up.
+    /// Ends the connection cleanly and keeps client, senders and receivers: waits for messages under way, releases
+    /// prefetched messages, then closes links, AMQP, TLS and TCP. The next call connects again; a pending one does so
+    /// at once. A session receiver releases its session.
     ///
-    /// Ends within twelve seconds, whatever the service does, and at once without a connection.
+    /// Ends within twelve seconds even if the service does not answer, and at once without a connection.
     ///
     /// Cancel safety: once polled, the connection ends when the future is dropped.
     ///
@@ -224,8 +225,8 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    /// Exchanges the connection string, such as for another key: the next token is made with it, and the next connection
-    /// goes where it leads. Tokens that the service has taken count until they are renewed.
+    /// Exchanges the connection string, such as for another key: the next token is made with it, and the next
+    /// connection goes where it leads. Tokens that the service has taken count until they are renewed.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
@@ -234,9 +235,8 @@ impl<R: Runtime> Client<R> {
         self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }
 
-    /// Closes everything, for all clones: receivers give back what they have not handed out, messages under way are
-    /// waited for, links are detached, and the connection is closed. Ends when the driver has; calls that are pending
-    /// elsewhere fail with [`ErrorKind::Closed`].
+    /// Closes the client for all clones: releases prefetched messages, waits for messages under way, detaches links and
+    /// closes the connection. Returns when the driver has ended; other pending calls fail with [`ErrorKind::Closed`].
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///

@@ -1,7 +1,8 @@
 //! The names under which an adapter crate exports the client for its runtime.
 
-/// Names everything of the client for one runtime on the heap, in the crate `$name`, and asserts that it may cross threads. Each adapter
-/// crate has these names, so that moving a program from one runtime to another is a change of `use` lines.
+/// Names everything of the client for one runtime on the heap, in the crate `$name`, and asserts that it may cross
+/// threads. Each adapter crate has these names, so that moving a program from one runtime to another is a change of
+/// `use` lines.
 #[cfg(feature = "alloc")]
 #[macro_export]
 macro_rules! client_names {
@@ -24,10 +25,11 @@ macro_rules! client_names {
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         ///
-        /// Makes what a program works with: `sender`, `receiver`, `processor`, `session_processor`, `rule_manager`, `transactions`,
-        /// `begin_transaction`; sessions by `accept_session`, `accept_next_session`, `accept_non_exclusive_session`,
-        /// `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions`, `list_sessions_each`. Of the connection: `ready`,
-        /// `state`, `state_changed`, `disconnect`, `set_connection_string`, `last_description`, `close`.
+        /// Makes what a program works with: `sender`, `receiver`, `processor`, `session_processor`, `rule_manager`,
+        /// `transactions`, `begin_transaction`; sessions by `accept_session`, `accept_next_session`,
+        /// `accept_non_exclusive_session`, `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions`,
+        /// `list_sessions_each`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`,
+        /// `set_connection_string`, `last_description`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -48,8 +50,8 @@ macro_rules! client_names {
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
         ///
-        /// `send`, `send_all`, `enqueue`; `create_batch` and `send_batch`; `schedule`, `schedule_all`, `schedule_each` and
-        /// `cancel_scheduled`; `timeout`, `size_limits`, `now`, `close`.
+        /// `send`, `send_all`, `enqueue`; `create_batch` and `send_batch`; `schedule`, `schedule_all`, `schedule_each`
+        /// and `cancel_scheduled`; `timeout`, `size_limits`, `now`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -65,14 +67,15 @@ macro_rules! client_names {
         /// # }
         /// ```
         pub type Sender = $crate::client::Sender<$runtime>;
-        /// The outcome of a message that was enqueued; see [`servicebus_core::client::Delivery`]($crate::client::Delivery).
+        /// The outcome of a message that was enqueued; see
+        /// [`servicebus_core::client::Delivery`]($crate::client::Delivery).
         pub type Delivery = $crate::client::Delivery<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
         ///
-        /// `receive`, `receive_messages`, `receive_each`, `next`, `messages` (a stream, feature `stream`); `complete`, `abandon`,
-        /// `abandon_with`, `defer`, `defer_with`, `dead_letter`, `settle_by_token`; `receive_deferred`, `receive_deferred_each`; `peek`,
-        /// `peek_each`, `peeker`; `renew_lock`, `renew_lock_of`, `lock_renewal_error`; `delete_messages`, `purge`; `timeout`, `entity`,
-        /// `close`.
+        /// `receive`, `receive_messages`, `receive_each`, `next`, `messages` (a stream, feature `stream`); `complete`,
+        /// `abandon`, `abandon_with`, `defer`, `defer_with`, `dead_letter`, `settle_by_token`; `receive_deferred`,
+        /// `receive_deferred_each`; `peek`, `peek_each`, `peeker`; `renew_lock`, `renew_lock_of`, `lock_renewal_error`;
+        /// `delete_messages`, `purge`; `timeout`, `entity`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -97,9 +100,9 @@ macro_rules! client_names {
         /// Receives the messages of a session; see
         /// [`servicebus_core::client::SessionReceiver`]($crate::client::SessionReceiver).
         ///
-        /// It derefs to [`Receiver`], whose methods receive and settle. Of the session: `session_id`, `state`, `set_state`, `state_json`
-        /// and `set_state_json` (feature `serde`), `renew_session_lock`, `session_lock_renewal_error`, `locked_until`, `lock_token`;
-        /// `timeout`, `close`.
+        /// It derefs to [`Receiver`], whose methods receive and settle. Of the session: `session_id`, `state`,
+        /// `set_state`, `state_json` and `set_state_json` (feature `serde`), `renew_session_lock`,
+        /// `session_lock_renewal_error`, `locked_until`, `lock_token`; `timeout`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -215,9 +218,9 @@ macro_rules! client_names {
         /// A message in a handler's hands; see
         /// [`servicebus_core::client::ProcessorMessage`]($crate::client::ProcessorMessage).
         ///
-        /// It derefs to [`ReceivedMessage`], whose methods read it. A handler that decides itself: `complete`, `abandon`, `abandon_with`,
-        /// `defer`, `defer_with`, `dead_letter`, `complete_in`, `settle_in`. Besides: `receiver`, `session`, `is_stopping`, `stopping`,
-        /// `lock_renewal_error`.
+        /// It derefs to [`ReceivedMessage`], whose methods read it. A handler that decides itself: `complete`,
+        /// `abandon`, `abandon_with`, `defer`, `defer_with`, `dead_letter`, `complete_in`, `settle_in`. Besides:
+        /// `receiver`, `session`, `is_stopping`, `stopping`, `lock_renewal_error`.
         pub type ProcessorMessage = $crate::client::ProcessorMessage<$runtime>;
         /// An error in a message pump; see
         /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
@@ -281,12 +284,14 @@ macro_rules! client_names {
         /// Why a lock is not renewed any more; see
         /// [`servicebus_core::client::RenewalEnd`]($crate::client::RenewalEnd).
         pub type RenewalEnd = $crate::client::RenewalEnd<$crate::storage::Heap>;
-        /// How the connection stands; see [`servicebus_core::client::ConnectionState`]($crate::client::ConnectionState).
+        /// How the connection stands; see
+        /// [`servicebus_core::client::ConnectionState`]($crate::client::ConnectionState).
         pub type ConnectionState = $crate::client::ConnectionState<$crate::storage::Heap>;
-        /// Why something was not sent, with what was to be sent; see
+        /// Why a message was not sent, with the message; see
         /// [`servicebus_core::client::SendError`]($crate::client::SendError).
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
-        /// Not all of several messages were sent; see [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
+        /// Not all of several messages were sent; see
+        /// [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
         pub type SendAllError = $crate::client::SendAllError<$crate::storage::Heap>;
         /// A token from outside; see [`servicebus_core::servicebus::Token`]($crate::servicebus::Token).
         pub type Token = $crate::servicebus::Token<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;

@@ -6,8 +6,8 @@ use crate::servicebus::ReceivedMessage;
 use crate::storage::Management;
 use core::fmt;
 
-/// Looks at the messages of an entity in their order, and goes on behind those that it has seen: until there are none,
-/// and again when there are more. What is peeked otherwise does not move it. It owns a handle of its receiver.
+/// Peeks at the messages of an entity in order, each call behind the last message that this peeker has seen: until
+/// there are none, and again when there are more. Other peeks do not move it. It owns a handle of its receiver.
 pub struct Peeker<R: Runtime> {
     receiver: Receiver<R>,
     next: i64,
@@ -35,8 +35,8 @@ impl<R: Runtime> Peeker<R> {
         self.next
     }
 
-    /// Looks at up to `max` messages behind those that were seen. Returns how many there were; the service gives at most
-    /// 250 at a time, and may give fewer than there are.
+    /// Peeks at up to `max` messages behind the last one seen. Returns their number; the service returns at most 250
+    /// per call, and may return fewer than there are.
     ///
     /// Cancel safety: nothing is lost; what a dropped future has not given out is seen again.
     ///

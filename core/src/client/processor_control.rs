@@ -60,7 +60,7 @@ impl<R: Runtime> ProcessorControl<R> {
         });
     }
 
-    /// Takes no more messages: what was prefetched is given back. Handlers that run continue.
+    /// Takes no more messages, and releases the prefetched ones. Running handlers continue.
     pub fn pause(&self) {
         self.set(1);
     }

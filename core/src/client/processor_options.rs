@@ -12,8 +12,8 @@ pub struct ProcessorOptions {
     /// Whether a message is completed when its handler has returned without an error and has not settled it.
     pub auto_complete: bool,
     /// How long locks are renewed while handlers run; `None` leaves them alone. A session is held for as long: then it
-    /// gets no more messages, its handlers end under a lock that is renewed for as long once more, and it is closed, free
-    /// for the next receiver.
+    /// gets no more messages, its handlers end under a lock that is renewed for as long once more, and it is closed,
+    /// free for the next receiver.
     pub max_auto_lock_renewal: Option<Duration>,
 }
 
@@ -54,7 +54,8 @@ impl ProcessorOptions {
         self
     }
 
-    /// Leaves it to handlers to complete their messages. A message that no handler settles comes again when its lock ends.
+    /// Leaves it to handlers to complete their messages. A message that no handler settles comes again when its lock
+    /// ends.
     #[must_use]
     pub fn without_auto_complete(mut self) -> Self {
         self.auto_complete = false;
@@ -67,7 +68,7 @@ impl ProcessorOptions {
 #[non_exhaustive]
 pub struct SessionProcessorOptions {
     /// How the messages of a session are handled; `max_concurrent_calls` counts for each session, and
-    /// more than one gives up the order of its messages.
+    /// more than one loses the order of its messages.
     pub processor: ProcessorOptions,
     /// Sessions that may be held at once; one at least.
     pub max_concurrent_sessions: usize,
@@ -82,7 +83,7 @@ impl Default for SessionProcessorOptions {
 }
 
 impl SessionProcessorOptions {
-    /// Eight sessions, one message of each at a time, given up after a minute of silence.
+    /// Eight sessions, one message of each at once; a session is released after a minute without messages.
     pub fn new() -> Self {
         Self {
             processor: ProcessorOptions::new(),

@@ -40,7 +40,7 @@ pub(super) enum PumpEnd<S: Storage> {
     Told,
     /// No message came for as long as it was to wait.
     Idle,
-    /// The session was held for as long as its lock was to be renewed.
+    /// The session was held for the configured renewal time.
     Held {
         /// A message was received meanwhile.
         moved: bool,
@@ -181,8 +181,8 @@ where
         }
     }
 
-    /// Receives messages and handles them until the processor is stopped. For a session it also ends when no message comes
-    /// for `idle`, or when the session's `renewal` has ended. Every handler has returned by then.
+    /// Receives messages and handles them until the processor is stopped. For a session it also ends when no message
+    /// comes for `idle`, or when the session's `renewal` has ended. Every handler has returned by then.
     pub(super) async fn run<'s>(
         &self,
         source: &'s Arc<Source<R>>,
@@ -285,7 +285,8 @@ where
             }
         }
         finish(&mut running).await;
-        // A receive-and-delete receiver may still hold messages. The service has deleted them, so they are handled as well.
+        // A receive-and-delete receiver may still hold messages. The service has deleted them, so they are handled as
+        // well.
         while let Some(count) = receiver.leftover() {
             let count = count.min(u32::try_from(limit).unwrap_or(u32::MAX));
             let mut messages = Vec::new();
@@ -327,7 +328,7 @@ impl<R: Runtime> Receiver<R> {
         shared.with(|state| state.machine.leftover(*id))
     }
 
-    /// Gives back what was prefetched and prefetches nothing more, or goes on.
+    /// Releases prefetched messages and pauses prefetching, or resumes it.
     pub(super) fn suspend(&self, suspended: bool) {
         let Endpoint { shared, id, .. } = &self.endpoint;
         let driver = shared.with(|state| {

@@ -1,4 +1,4 @@
-//! Receiving from a queue or subscription, and settling what was received.
+//! Receiving from a queue or subscription, and settling messages.
 
 use super::call::{Endpoint, Pending};
 use super::receiving::{Giving, Keep, Keeping, Receiving};
@@ -14,10 +14,10 @@ use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
 use core::future::Future;
 
-/// Receives messages. It is a handle: clones share one link, and messages may be settled while others are received. With
-/// the last clone dropped, the link is closed in the background, and what it has not handed out is given back.
+/// Receives messages. It is a handle: clones share one link, and messages may be settled while others are received.
+/// When the last clone is dropped, the link is closed in the background, and prefetched messages are released.
 ///
-/// A lost link or connection is mended behind the scenes; a receive goes on as if nothing had happened.
+/// A lost link or connection is restored in the background; a pending receive continues.
 pub struct Receiver<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
 }
@@ -48,9 +48,9 @@ impl<R: Runtime> Receiver<R> {
         Self { endpoint }
     }
 
-    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
-    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
-    /// longer. A receive that finds nothing by then returns nothing.
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
+    /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
+    /// last longer. A receive that finds nothing by then returns nothing.
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         Self { endpoint: self.endpoint.limited(limit) }
@@ -61,8 +61,9 @@ impl<R: Runtime> Receiver<R> {
         &self.endpoint.entity
     }
 
-    /// Waits up to `max_wait` for messages and hands up to `max` of them to `take`, which may call the client. It returns
-    /// as soon as there are some: all that the service has at once, not only the first. Returns how many there were.
+    /// Waits up to `max_wait` for messages and hands up to `max` of them to `take`, which may call the client. It
+    /// returns as soon as there are some: all that the service has at once, not only the first. Returns how many there
+    /// were.
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
@@ -100,8 +101,8 @@ impl<R: Runtime> Receiver<R> {
         Receiving { pending, endpoint: &self.endpoint, deadline, max, taken: 0 }
     }
 
-    /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not answer
-    /// on the link, that is not known: then it fails with [`ErrorKind::Timeout`](super::ErrorKind::Timeout).
+    /// Waits up to `max_wait` for a message; `None` when the service has none by then. Where the service does not
+    /// answer on the link, that is not known: then it fails with [`ErrorKind::Timeout`](super::ErrorKind::Timeout).
     ///
     /// Cancel safety: a dropped future has taken no message.
     ///
@@ -153,8 +154,8 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// Completes a message: it is done and leaves the entity. Any receiver of the message's entity can settle it, also
-    /// after the one that it came on is gone. A storage without [`Management`] settles on the link that the message came on
-    /// alone: with the link the lock counts as lost, and the message comes again.
+    /// after the one that it came on is gone. A storage without [`Management`] settles on the link that the message
+    /// came on alone: with the link the lock counts as lost, and the message comes again.
     ///
     /// Cancel safety: a dropped future may still have completed the message.
     ///
@@ -163,8 +164,9 @@ impl<R: Runtime> Receiver<R> {
     /// Guarantee: at least once.
     ///
     /// # Errors
-    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when that is known here;
-    /// [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another entity.
+    /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when
+    /// that is known here; [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another
+    /// entity.
     // None of the settlements is an async function: each would be a state machine around the same future.
     pub fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
         self.settle(message, Disposition::Complete)
@@ -336,8 +338,8 @@ impl<R: Runtime> Receiver<R> {
         })
     }
 
-    /// Looks at messages without locking them: up to `max` from sequence number `from` on, in their order. Returns how
-    /// many there were; the service gives at most 250 at a time.
+    /// Peeks at messages without locking them: up to `max` from sequence number `from` on, in order. Returns their
+    /// number; the service returns at most 250 per call.
     ///
     /// Cancel safety: nothing is lost.
     ///
@@ -452,8 +454,8 @@ impl<R: Runtime> Receiver<R> {
         }
     }
 
-    /// Closes it for all clones: gives back what was not handed out, then detaches the link; afterwards the service holds no lock of it but
-    /// those on messages that were handed out.
+    /// Closes it for all clones: releases prefetched messages, then detaches the link. Afterwards the service holds
+    /// only the locks of messages that were handed out.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///

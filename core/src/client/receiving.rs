@@ -13,7 +13,7 @@ use core::task::{Context, Poll, ready};
 
 /// Where messages are put under the lock, so that no code of the application is part of it.
 pub(super) trait Keep<S: Storage>: Default {
-    /// How many are put there at a time.
+    /// The number taken at once.
     const ROOM: u32;
 
     fn keep(&mut self, message: ReceivedMessage<S>);

@@ -27,7 +27,7 @@ impl<R: Runtime> fmt::Debug for RuleManager<R> {
     }
 }
 
-/// Entries that are asked for at a time.
+/// Entries per request.
 const PAGE: u32 = 100;
 /// Entries of the longest list: their number is signed on the wire.
 const MOST: u32 = i32::MAX as u32;
@@ -113,7 +113,8 @@ impl<R: Runtime> RuleManager<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same rules again.
+    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when
+    /// it sends the same rules again.
     pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<StorageOf<R>>> {
         let mut listed = Listed::default();
         loop {
@@ -147,7 +148,8 @@ impl<R: Runtime> Client<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when it sends the same ids again.
+    /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when
+    /// it sends the same ids again.
     pub async fn list_sessions_each(
         &self,
         entity: impl Into<Entity<StorageOf<R>>>,
@@ -172,8 +174,8 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    /// The ids of the sessions of a queue or subscription: those that have messages or a state, or those whose state was set
-    /// after `updated_after`.
+    /// The ids of the sessions of a queue or subscription: those that have messages or a state, or those whose state
+    /// was set after `updated_after`.
     ///
     /// Cancel safety: nothing is lost.
     ///

@@ -21,7 +21,7 @@ use core::task::{Poll, Waker, ready};
 /// With the last clone dropped, the link is closed in the background.
 pub struct Sender<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
-    /// One message is under way at a time, and nothing overtakes it.
+    /// One message is under way at once, and no other overtakes it.
     #[cfg(feature = "alloc")]
     pub(super) is_ordered: bool,
 }
@@ -80,7 +80,7 @@ impl<R: Runtime, M: AsMessage + ?Sized> Attempt<R> for Sending<'_, R, M> {
     }
 }
 
-/// Sending what is encoded once: from its place, which it keeps.
+/// Sends a message that is encoded once, from the place that it keeps.
 pub(super) struct SendingEncoded<'c, R: Runtime> {
     pub(super) endpoint: &'c Endpoint<R>,
     pub(super) payload: &'c PayloadOf<R>,
@@ -171,9 +171,9 @@ impl<R: Runtime> Sender<R> {
         }
     }
 
-    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
-    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
-    /// longer.
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
+    /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
+    /// last longer.
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         self.with_endpoint(self.endpoint.limited(limit))
@@ -182,12 +182,12 @@ impl<R: Runtime> Sender<R> {
     /// Sends one message and waits until the service has stored it.
     ///
     /// A send whose outcome was lost with the connection is tried again, so that the message can arrive twice. Every
-    /// attempt has the same message id: an entity that detects duplicates keeps one. A message without an id gets one for
-    /// that, as [`Settings::message_ids`](crate::machine::Settings::message_ids) says.
+    /// attempt has the same message id: an entity that detects duplicates keeps one. A message without an id gets one
+    /// for that, as [`Settings::message_ids`](crate::machine::Settings::message_ids) says.
     ///
-    /// Messages that are sent one after the other, each awaited before the next, are stored in that order. Of sends that are
-    /// under way together the first poll of each decides, and one that is tried again comes behind those sent meanwhile:
-    /// an [ordered](super::SenderOptions::ordered) sender keeps the order all the same.
+    /// Messages that are sent one after the other, each awaited before the next, are stored in that order. Of sends
+    /// that are under way together the first poll of each decides, and one that is tried again comes behind those sent
+    /// meanwhile: an [ordered](super::SenderOptions::ordered) sender keeps the order all the same.
     ///
     /// Cancel safety: a dropped future may still have sent the message.
     ///
@@ -208,7 +208,7 @@ impl<R: Runtime> Sender<R> {
         in_span!("ServiceBus.send", self.endpoint.entity, self.endpoint.attempts(sending))
     }
 
-    /// Waits for the link and tells what it allows.
+    /// Waits for the link and returns its limits.
     ///
     /// Cancel safety: nothing is lost.
     ///
@@ -280,8 +280,8 @@ impl<R: Runtime> Sender<R> {
         in_span!("ServiceBus.send", self.endpoint.entity, sending)
     }
 
-    /// Sends messages in as few batches as they fit into, one after the other: of each batch all messages are stored, or
-    /// none.
+    /// Sends messages in as few batches as they fit into, one after the other: of each batch all messages are stored,
+    /// or none.
     ///
     /// Cancel safety: a dropped future may still have sent some of the messages, or all of them.
     ///
@@ -290,8 +290,8 @@ impl<R: Runtime> Sender<R> {
     /// Guarantee: at least once.
     ///
     /// # Errors
-    /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or too
-    /// large for a batch, or before the batch that was not taken.
+    /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or
+    /// too large for a batch, or before the batch that was not taken.
     pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), SendAllError<StorageOf<R>>> {
         let mut stored = 0;
         while stored < messages.len() {
@@ -392,7 +392,7 @@ impl<R: Runtime> Sender<R> {
         self.endpoint.request(&CancelScheduled { sequence_numbers }).await.map(|_| ())
     }
 
-    /// Closes it for all clones: waits for what is under way, then detaches the link.
+    /// Closes it for all clones: waits for messages under way, then detaches the link.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
@@ -452,7 +452,8 @@ impl<R: Runtime> Sender<R> {
 }
 
 impl<R: Runtime> Sender<R> {
-    /// UTC by the clock of the runtime, as for [`Sender::schedule`]: the clock of tests and of devices may not be the system's.
+    /// UTC by the clock of the runtime, as for [`Sender::schedule`]: the clock of tests and of devices may not be the
+    /// system's.
     pub fn now(&self) -> Timestamp {
         self.endpoint.shared.clock().utc
     }

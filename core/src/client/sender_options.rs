@@ -4,8 +4,8 @@ use crate::machine::Entity;
 use crate::storage::Storage;
 use core::fmt;
 
-/// What is sent to, and how: without an identifier, and without order beyond that of [`Sender::send`](super::Sender::send),
-/// unless it is changed.
+/// What is sent to, and how: without an identifier, and without order beyond that of
+/// [`Sender::send`](super::Sender::send), unless it is changed.
 ///
 /// Where a sender is made, the entity alone or its name stands for the options with their defaults.
 ///
@@ -45,11 +45,11 @@ impl<S: Storage> SenderOptions<S> {
 
     /// Keeps the order of messages and batches: those of [`Sender::send`](super::Sender::send),
     /// [`Sender::enqueue`](super::Sender::enqueue) and the calls for batches, over all clones of the sender. Nothing
-    /// overtakes: one is under way at a time, and those behind it wait while it is tried again, over lost connections as
+    /// overtakes: one is under way at once, and those behind it wait through its retries, across lost connections as
     /// well. One that fails in the end is left out.
     ///
-    /// A message then costs a round trip to the service: many at once go faster in batches. Scheduled messages and those of
-    /// transactions keep no order.
+    /// A message then costs a round trip to the service: many at once go faster in batches. Scheduled messages and
+    /// those of transactions keep no order.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub fn ordered(mut self) -> Self {

@@ -56,9 +56,9 @@ impl<R: Runtime> SessionReceiver<R> {
         Self { receiver, id, token }
     }
 
-    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends with
-    /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would last
-    /// longer. A receive that finds nothing by then returns nothing.
+    /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
+    /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
+    /// last longer. A receive that finds nothing by then returns nothing.
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         let receiver = self.receiver.timeout(limit);
@@ -70,15 +70,15 @@ impl<R: Runtime> SessionReceiver<R> {
         self.id.as_ref()
     }
 
-    /// The token by which another receiver can take the session over; `None` when its lock is exclusive. It stays what it
-    /// was when the session was accepted, also when another has taken the session since.
+    /// The token by which another receiver can take the session over; `None` when its lock is exclusive. It stays what
+    /// it was when the session was accepted, also when another has taken the session since.
     ///
     /// Whoever may listen to the entity and has the token can have the session: treat it as a secret.
     pub fn lock_token(&self) -> Option<LockToken> {
         self.token
     }
 
-    /// When the session's lock ends, as told when it was accepted or last renewed.
+    /// When the session's lock ends, by the service's answer to the accept or the last renewal.
     pub fn locked_until(&self) -> Option<Timestamp> {
         let endpoint = &self.receiver.endpoint;
         endpoint.shared.with(|state| state.machine.session_of(endpoint.id).and_then(|(_, until)| until))
@@ -138,7 +138,7 @@ impl<R: Runtime> SessionReceiver<R> {
         self.receiver.endpoint.request(&request).await.map(|_| ())
     }
 
-    /// Closes it for all clones: gives back what was not handed out and releases the session.
+    /// Closes it for all clones: releases prefetched messages and the session.
     ///
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///

@@ -1,5 +1,4 @@
-//! A message pump over sessions: takes those that are available, several at a time, and lets go of them when they are
-//! quiet.
+//! A message pump over sessions: accepts available sessions, several at once, and releases them when they are idle.
 
 use super::handler_future::{AsTasks, HandlerFuture, InPlace, Launch};
 use super::processor::log_error;
@@ -21,9 +20,9 @@ use core::pin::Pin;
 use core::task::Poll;
 use futures_util::stream::{FuturesUnordered, Stream};
 
-/// How long the service looks for a session before it is asked again.
+/// How long one accept waits for a session.
 const ACCEPT: Duration = Duration::from_secs(60);
-/// A service that says sooner that there is none is asked again after this.
+/// The least pause between accepts, for a service that answers "no session" sooner.
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// The handler of sessions that are opened or closed while a processor has none for them.
@@ -32,8 +31,9 @@ pub type NoSessionHandler<R> = fn(SessionReceiver<R>) -> Ready<Result<(), Handle
 /// Receives the messages of sessions, one session after the other and several side by side, and calls a handler for
 /// each message. A session's lock is renewed while it is held.
 ///
-/// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged. `O` and `C` handle
-/// sessions that are [opened](SessionProcessor::on_session_opened) and [closed](SessionProcessor::on_session_closing).
+/// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged. `O` and `C`
+/// handle sessions that are [opened](SessionProcessor::on_session_opened) and
+/// [closed](SessionProcessor::on_session_closing).
 #[must_use = "it does nothing unless it is run"]
 pub struct SessionProcessor<
     R: Runtime,
@@ -84,8 +84,8 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
         SessionProcessor { client, receiver, options, control, on_error, opened, closing }
     }
 
-    /// Calls `handler` with each session when it is locked, before its first message, as to read its state. After an error
-    /// the session is let go of with no message received, and the next one is accepted after a pause.
+    /// Calls `handler` with each session when it is locked, before its first message, as to read its state. After an
+    /// error the session is let go of with no message received, and the next one is accepted after a pause.
     pub fn on_session_opened<H, Fut>(self, handler: H) -> SessionProcessor<R, F, H, C>
     where
         H: Fn(SessionReceiver<R>) -> Fut,
@@ -95,9 +95,9 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
         SessionProcessor { client, receiver, options, control, on_error, opened: handler, closing }
     }
 
-    /// Calls `handler` with each session that was opened without an error before it is let go of, when no handler of its
-    /// messages runs any more, as to write its state. It is called for a session that was lost as well: requests to the
-    /// service then fail with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
+    /// Calls `handler` with each session that was opened without an error before it is let go of, when no handler of
+    /// its messages runs any more, as to write its state. It is called for a session that was lost as well: requests to
+    /// the service then fail with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
     pub fn on_session_closing<H, Fut>(self, handler: H) -> SessionProcessor<R, F, O, H>
     where
         H: Fn(SessionReceiver<R>) -> Fut,
@@ -113,11 +113,11 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     }
 
     /// Accepts sessions and handles each of their messages in a task of its own, until [`ProcessorControl::stop`] is
-    /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run); a session's lock is renewed while
-    /// those for its opening and closing run as well.
+    /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run); a session's lock is renewed
+    /// while those for its opening and closing run as well.
     ///
-    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again when
-    /// their sessions do.
+    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again
+    /// when their sessions do.
     ///
     /// Bound: none; it ends when it is stopped, or with the client.
     ///
@@ -144,8 +144,8 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     /// As [`SessionProcessor::run`], with the handlers in this future: see
     /// [`Processor::run_inline`](super::Processor::run_inline).
     ///
-    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again when
-    /// their sessions do.
+    /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again
+    /// when their sessions do.
     ///
     /// Bound: none; it ends when it is stopped, or with the client.
     ///

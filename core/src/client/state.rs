@@ -16,8 +16,8 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Takes the flag, or stores a clone of the waker, where that is not known yet: it is to be in `clone`, and what is
-    /// left there is to be dropped, outside of the lock. `None` when there is no clone.
+    /// Takes the flag, or stores a clone of the waker if that is a new one: the caller makes it in `clone`, and drops
+    /// what is left there, outside of the lock. `None` when a clone is needed and missing.
     pub(crate) fn poll(&mut self, waker: &Waker, clone: &mut Option<Waker>) -> Option<Poll<()>> {
         if core::mem::take(&mut self.given) {
             return Some(Poll::Ready(()));
@@ -29,13 +29,13 @@ impl Signal {
         Some(Poll::Pending)
     }
 
-    /// Sets the flag for a task that looks at it before it waits again.
+    /// Sets the flag for a task that checks it before it waits again.
     #[cfg(feature = "alloc")]
     fn keep(&mut self) {
         self.given = true;
     }
 
-    /// Sets the flag; the waker is to be woken outside of the lock.
+    /// Sets the flag. Wake the returned waker outside of the lock.
     pub(crate) fn give(&mut self) -> Option<Waker> {
         self.given = true;
         self.waker.take()
@@ -45,9 +45,9 @@ impl Signal {
 /// How many tasks may wait without a slot before they have to take turns.
 const OUTSIDE: usize = 4;
 
-/// The machine, and who waits for it.
-// In this order: the connection, which is the largest part and is not there at first, comes last. Between others its room
-// would be copied with them when the state is made.
+/// The machine, and the wakers of waiting tasks.
+// In this order: the connection, which is the largest part and is not there at first, comes last. Between others its
+// room would be copied with them when the state is made.
 #[repr(C)]
 pub struct State<R: Runtime> {
     /// Wakers of pending calls, by the places of their operations.
@@ -101,8 +101,8 @@ impl<R: Runtime> State<R> {
         &mut self.machine
     }
 
-    /// Keeps the error that a failure comes from, and returns those that nothing else holds any more: they are to be
-    /// dropped outside of the lock.
+    /// Keeps the source error of a failure, and returns sources that are no longer referenced: drop them outside of the
+    /// lock.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub(crate) fn keep_source(&mut self, failure: &Failure<R::Storage>) -> alloc::vec::Vec<Failure<R::Storage>> {
@@ -176,8 +176,8 @@ impl<R: Runtime> State<R> {
         self.without_slot.take_wakers(self.machine.free_calls(), wakers)
     }
 
-    /// A task that has no slot waits for news of the client; its waker is left where it is known already. Where there are
-    /// more of them than places, one has to look again: its waker is to be woken outside of the lock.
+    /// A task without a slot waits for a change of the client; a known waker is left in `waker`. With more such tasks
+    /// than places, one must poll again: wake the returned waker outside of the lock.
     pub(crate) fn wait_outside(&mut self, waker: &mut Option<Waker>) -> Option<Waker> {
         let new = waker.take()?;
         if self.outside.iter().any(|known| known.will_wake(&new)) {

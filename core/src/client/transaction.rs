@@ -18,8 +18,8 @@ use core::future::{Future, poll_fn};
 /// Begins transactions. It is a handle: clones, and the transactions themselves, share one link to the service's
 /// coordinator, which is closed with the last of them.
 ///
-/// A transaction belongs to one queue or topic. To span several, make the client with cross-entity transactions: then all
-/// of them can be sent to, and only the first entity that is received from can be received from or peeked.
+/// A transaction belongs to one queue or topic. To span several, make the client with cross-entity transactions: then
+/// all of them can be sent to, and only the first entity that is received from can be received from or peeked.
 pub struct TransactionController<R: Runtime> {
     endpoint: Endpoint<R>,
 }
@@ -64,8 +64,8 @@ impl<R: Runtime> Client<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) while the client has no sender and no receiver;
-    /// otherwise as [`TransactionController::begin`].
+    /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) while the client has no sender and no
+    /// receiver; otherwise as [`TransactionController::begin`].
     pub async fn begin_transaction(&self) -> Result<Transaction<R>, Error<StorageOf<R>>>
     where
         R::Storage: Transactions,
@@ -253,7 +253,8 @@ impl<R: Runtime> Transaction<R> {
     }
 
     /// Settles a message under the transaction: it is settled when that commits, and keeps its lock otherwise. Settled
-    /// again, it needs a storage with [`Management`](crate::storage::Management); elsewhere it comes again when its lock has ended.
+    /// again, it needs a storage with [`Management`](crate::storage::Management); elsewhere it comes again when its
+    /// lock has ended.
     ///
     /// Cancel safety: a dropped future may still have settled the message.
     ///
@@ -307,12 +308,12 @@ impl<R: Runtime> Transaction<R> {
     /// Guarantee: all or nothing; unknown when the answer is lost.
     ///
     /// # Errors
-    /// What the service says; whether a transaction committed is not known when the answer was lost.
+    /// The service's error. When the answer was lost, it is unknown whether the transaction committed.
     pub async fn commit(self) -> Result<(), Error<StorageOf<R>>> {
         self.discharge(false).await
     }
 
-    /// Makes nothing of what was done under the transaction count.
+    /// Discards every operation of the transaction.
     ///
     /// Cancel safety: a dropped future rolls back all the same.
     ///
@@ -321,7 +322,7 @@ impl<R: Runtime> Transaction<R> {
     /// Guarantee: all or nothing; unknown when the answer is lost.
     ///
     /// # Errors
-    /// What the service says; it rolls back by itself in the end.
+    /// The service's error; the service rolls back by itself in the end.
     pub async fn roll_back(self) -> Result<(), Error<StorageOf<R>>> {
         self.discharge(true).await
     }

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 use core::task::Waker;
 
-/// How many slots have to be free, and the number that the task was given. Those that want fewer come first: they may be the
-/// turn that the others wait for.
+/// How many slots have to be free, and the number that the task was given. Those that want fewer come first: they may
+/// be the turn that the others wait for.
 pub(super) type Ticket = (u8, u64);
 
 /// A task that waits for a slot.
@@ -17,7 +17,7 @@ mod waiter {
     use crate::time::Instant;
     use core::task::Waker;
 
-    /// Its fields are read by methods alone, so that a test can count the waiters that are looked at.
+    /// Fields are read through methods only, so that a test can count the waiters visited.
     #[derive(Debug)]
     pub(super) struct Waiter {
         waker: Waker,
@@ -134,7 +134,8 @@ impl Waiting {
         }
     }
 
-    /// Collects wakers of those that have to look again, and of those for whom there are slots; true when there may be more.
+    /// Collects wakers of those that have to look again, and of those for whom there are slots; true when there may be
+    /// more.
     pub(super) fn take_wakers<const N: usize>(
         &mut self,
         mut free: usize,

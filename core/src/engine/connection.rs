@@ -125,7 +125,7 @@ pub struct Connection<S: Storage> {
     pub(super) buffered: usize,
     /// Those of whole messages among them.
     pub(super) buffered_whole: usize,
-    /// Sessions that got less of a window than their share, for what is buffered.
+    /// Sessions whose window is below their share because of buffered messages.
     pub(super) narrowed: Chain,
     /// Sessions of the peer's making that there have been.
     pub(super) sessions_made: u32,
@@ -175,7 +175,7 @@ impl<S: Storage> Connection<S> {
         let limits = config.limits;
         let sessions = Entries::<TableOf<S, room::Sessions, Session>, _, _>::bounded(limits.sessions);
         let links = Entries::<TableOf<S, room::Links, Link>, _, _>::bounded(limits.links);
-        // What is promised to the peer must fit: a peer that keeps to it cannot overflow a table or a buffer.
+        // The limits announced to the peer must fit the tables: a peer that respects them cannot overflow one.
         let highest = |capacity: usize| u32::try_from(capacity.saturating_sub(1)).unwrap_or(u32::MAX);
         config.channel_max = config.channel_max.min(highest(sessions.capacity()).try_into().unwrap_or(u16::MAX));
         config.handle_max = config.handle_max.min(highest(links.capacity()));
@@ -240,17 +240,17 @@ impl<S: Storage> Connection<S> {
         Ok(connection)
     }
 
-    /// The client's end before its first word. Apart from [`Connection::greet`], so that it can be made in its place: it
-    /// is the largest thing that a small machine would otherwise have on its stack, several times over.
+    /// The client's end before its first frame. Separate from [`Connection::greet`], so that it can be built in place:
+    /// on a small machine it would otherwise be the largest value on the stack, several times over.
     pub(crate) fn silent_client(config: Config, now: Instant) -> Self {
         Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
     }
 
-    /// Queues everything up to `open`; for [`Connection::silent_client`], once. `at_once` sends it without waiting for the
-    /// answers of the SASL layer, of which the mechanisms are known to hold the one that is chosen.
+    /// Queues everything up to `open`; for [`Connection::silent_client`], once. `at_once` sends it without waiting for
+    /// the answers of the SASL layer, of which the mechanisms are known to hold the one that is chosen.
     ///
     /// # Errors
-    /// As [`Connection::client`]; the connection is of no use then.
+    /// As [`Connection::client`]; the connection is unusable then.
     #[inline(never)]
     pub(crate) fn greet(
         &mut self,
@@ -303,8 +303,8 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Closes the connection; what is queued before is still sent. [`super::Event::Closed`] follows when the peer has
-    /// answered.
+    /// Closes the connection after the frames that are queued already. [`super::Event::Closed`] follows when the peer
+    /// has answered.
     pub fn close(&mut self, error: Option<&ErrorCondition<'_>>) {
         if self.close_sent || self.failed.is_some() {
             return;
@@ -394,7 +394,7 @@ impl<S: Storage> Connection<S> {
         self.config.idle_time_out.filter(|_| self.failed.is_none()).map(|idle| self.overdue(idle))
     }
 
-    /// When the peer has been silent for twice as long as it was told that it may be.
+    /// When the peer has been silent for twice the idle time-out that we announced.
     fn overdue(&self, idle: Duration) -> Instant {
         let idle = Millis::from(idle);
         self.last_received.after(idle).after(idle)
@@ -447,7 +447,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Writes an empty frame when the peer has heard nothing for half of the silence that it accepts.
+    /// Writes an empty frame when nothing was sent for half of the peer's idle time-out.
     pub(super) fn transmit_heartbeat(&mut self, now: Instant, tx: &mut TxOf<S>) {
         let idle = self.heartbeat.is_some_and(|idle| now >= self.last_sent.after(idle));
         if idle

@@ -10,8 +10,8 @@ use crate::storage::{Storage, TxOf};
 use crate::wire::View;
 use crate::wire::performative::{Flow, Role};
 
-/// What is left of `allowed` when the count stands at `count` and the peer has seen it at `seen` (RFC 1982: both are
-/// serial numbers, so the difference tells which is ahead). All of 32 bits may be allowed at once.
+/// The rest of `allowed` at delivery-count `count`, when the peer last saw `seen` (RFC 1982: both are serial numbers,
+/// so the difference shows which is ahead). All of 32 bits may be allowed at once.
 pub(super) fn remaining(allowed: u32, count: u32, seen: u32) -> u32 {
     let under_way = count.wrapping_sub(seen);
     if (under_way as i32) >= 0 {
@@ -56,7 +56,7 @@ impl Link {
     pub(super) fn on_sender_flow(&mut self, delivery_count: Option<u32>) {
         if let Some(count) = delivery_count {
             let advanced = count.wrapping_sub(self.delivery_count);
-            // A sender moves its count ahead only to use up credit, and never beyond what it was given.
+            // A sender moves its count ahead only to use up credit, and never beyond the granted credit.
             if advanced <= self.outstanding() {
                 self.delivery_count = count;
                 self.credit = self.credit.saturating_sub(advanced);
@@ -66,7 +66,7 @@ impl Link {
 
     /// Ends a drain once the sender has used up all of its credit, by messages, by its flow or by both: a sender that
     /// has used it up by messages may not send a flow. Returns whether the drain has ended. A flow that crossed the
-    /// request on its way says nothing of it, so only the count decides.
+    /// request on its way does not answer it, so only the count decides.
     pub(super) fn end_drain(&mut self) -> bool {
         let ended = self.drain && self.outstanding() == 0 && self.assembling == DeliveryIndex::NONE;
         if ended {
@@ -79,7 +79,7 @@ impl Link {
 
 impl<S: Storage> Connection<S> {
     /// Sets the credit of a receiving link to `credit` messages from now on, as far as the table of deliveries has
-    /// room for them; returns what was granted. Lowering it does not take back what the peer was given before: use
+    /// room for them; returns the granted credit. Lowering it does not take back credit that the peer already has: use
     /// [`Connection::drain`].
     ///
     /// # Errors
@@ -103,7 +103,8 @@ impl<S: Storage> Connection<S> {
         Ok(credit)
     }
 
-    /// Asks the sender to send what it has and to give up the rest of the credit; [`super::Event::Drained`] follows.
+    /// Asks the sender to send its available messages and to use up the rest of the credit; [`super::Event::Drained`]
+    /// follows.
     ///
     /// # Errors
     /// As [`Connection::grant`].
@@ -258,7 +259,7 @@ impl<S: Storage> Connection<S> {
             // Unknown to a receiver until the sender's attach has come.
             delivery_count: (link.role == Role::Sender || link.attach_received).then_some(link.delivery_count),
             link_credit: Some(link.credit),
-            // The messages that wait for credit. A receiver may repeat what the sender last told (AMQP 1.0 §2.7.4); the
+            // The messages that wait for credit. A receiver may repeat the sender's last value (AMQP 1.0 §2.7.4); the
             // service does so from the start (docs/evidence/service-evidence.md §2), and a client saves the byte.
             available: match link.role {
                 Role::Sender => Some(link.waiting.len),

@@ -21,7 +21,7 @@ pub struct SendOptions<S: Storage> {
     pub settled: bool,
     /// The transaction the message belongs to.
     pub transaction: Option<TransactionOf<S>>,
-    /// A number of the application's, given back with [`super::Handler::state`].
+    /// A number of the application's, returned with [`super::Handler::state`].
     pub user: Option<u32>,
     /// Sends the message even when it is larger than the receiver said it takes: some receivers announce less than
     /// they want.
@@ -103,7 +103,7 @@ pub(super) struct Delivery<S: Storage> {
     pub(super) transaction: Option<TransactionOf<S>>,
     /// The application's number for it.
     pub(super) user: Option<u32>,
-    /// What our next disposition says, when one is due.
+    /// The state and settled flag of our next disposition, if one is due.
     pub(super) due: Option<(Simple, bool)>,
     pub(super) in_dispositions: bool,
     /// Settled by us; the place is freed when the disposition is written.
@@ -150,8 +150,8 @@ impl<S: Storage> Connection<S> {
     /// Sends a message as soon as there is credit. [`super::Handler::state`] reports the outcome.
     ///
     /// # Errors
-    /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link, [`EngineError::NoCapacity`] when the
-    /// table of deliveries is full, and [`EngineError::MessageTooLarge`].
+    /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link, [`EngineError::NoCapacity`] when
+    /// the table of deliveries is full, and [`EngineError::MessageTooLarge`].
     pub fn send(
         &mut self,
         link: LinkId,
@@ -309,8 +309,7 @@ impl<S: Storage> Connection<S> {
         Some(incoming)
     }
 
-    /// Drops a whole message, wherever it is among those that wait on its receiving link, and tells whether its sender
-    /// wants no outcome.
+    /// Drops a whole message from anywhere in its link's queue of received messages; returns whether it was presettled.
     pub fn discard(&mut self, delivery: DeliveryId) -> Option<bool> {
         let place = self.taken(delivery)?;
         self.drop_payload(place);
@@ -346,7 +345,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Puts a number of the application's on a delivery, given back with [`super::Handler::state`].
+    /// Attaches a number of the application's to a delivery, returned with [`super::Handler::state`].
     pub fn set_user(&mut self, delivery: DeliveryId, user: Option<u32>) {
         if let Some(found) = self.deliveries.find_mut(delivery) {
             found.user = user;
@@ -373,7 +372,8 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Bytes of messages that are coming in, wait to be taken or wait to be sent; zero where storage has places for them.
+    /// Bytes of messages that are coming in, wait to be taken or wait to be sent; zero where storage has places for
+    /// them.
     pub fn payload_bytes(&self) -> usize {
         self.payloads.held()
     }
@@ -387,7 +387,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Places for deliveries with their messages that are neither taken nor promised to a peer.
+    /// Places for deliveries with their messages that are neither in use nor covered by granted credit.
     pub fn free_deliveries(&self) -> usize {
         self.places_left().saturating_sub(self.outstanding)
     }
@@ -397,8 +397,8 @@ impl<S: Storage> Connection<S> {
         self.deliveries.capacity().saturating_sub(self.deliveries.len()).min(self.payloads.free())
     }
 
-    /// Whether room was made since this was asked: a place for a session, a link, a delivery or its message, credit that
-    /// came back, or bytes of the outbox.
+    /// Whether room was made since this was asked: a place for a session, a link, a delivery or its message, credit
+    /// that came back, or bytes of the outbox.
     pub fn take_freed(&mut self) -> bool {
         core::mem::take(&mut self.freed)
     }
@@ -455,7 +455,7 @@ impl<S: Storage> Connection<S> {
         let Some(delivery) = self.deliveries.get_mut(place) else { return };
         let (Some(id), Some(link)) = (delivery.id, self.links.get(delivery.link)) else { return };
         if matches!(delivery.stage, Stage::Bare) {
-            // Nothing of it is to be sent any more: it needs no number, and is not looked for again.
+            // No frame of it is left to send: it needs no delivery-id, and no lookup by it.
             delivery.id = None;
         }
         let key = DeliveryNumber { role: link.role, session: link.session, id };

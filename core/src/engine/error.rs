@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, told apart by whose fault it is.
+//! Errors of the engine, by whose fault they are: the caller's, the peer's, or a full table's.
 
 use crate::wire::messaging::Outcome;
 use crate::wire::sasl::SaslCode;
@@ -17,7 +17,7 @@ pub mod condition {
     pub const DECODE_ERROR: &str = "amqp:decode-error";
     /// A limit of the peer's own resources.
     pub const RESOURCE_LIMIT_EXCEEDED: &str = "amqp:resource-limit-exceeded";
-    /// Not allowed in this state of things.
+    /// Not allowed in the present state.
     pub const NOT_ALLOWED: &str = "amqp:not-allowed";
     /// A field with a value that is not allowed.
     pub const INVALID_FIELD: &str = "amqp:invalid-field";
@@ -37,7 +37,7 @@ pub mod condition {
     pub const CONNECTION_FORCED: &str = "amqp:connection:forced";
     /// Bytes that are no frame.
     pub const FRAMING_ERROR: &str = "amqp:connection:framing-error";
-    /// The container is to be found elsewhere.
+    /// The container has moved to another address.
     pub const CONNECTION_REDIRECT: &str = "amqp:connection:redirect";
     /// More transfers than the incoming window allows.
     pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
@@ -53,7 +53,7 @@ pub mod condition {
     pub const TRANSFER_LIMIT_EXCEEDED: &str = "amqp:link:transfer-limit-exceeded";
     /// A message larger than the link allows.
     pub const MESSAGE_SIZE_EXCEEDED: &str = "amqp:link:message-size-exceeded";
-    /// The node is to be found elsewhere.
+    /// The node has moved to another address.
     pub const LINK_REDIRECT: &str = "amqp:link:redirect";
     /// A link that another connection has taken over.
     pub const STOLEN: &str = "amqp:link:stolen";
@@ -94,7 +94,7 @@ impl Capacity {
 
 macro_rules! violations {
     ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
-        /// What a peer did wrong, by the error condition that tells it.
+        /// A peer's violation of the protocol, with the error condition that reports it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
@@ -211,7 +211,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// What tells the peer.
+    /// The violation that is reported to the peer.
     pub const fn violation(&self) -> Violation {
         match self {
             Self::NotAmqp(_) | Self::UnexpectedProtocol | Self::Frame(_) => Violation::FramingError,
@@ -223,7 +223,7 @@ impl ConnectionError {
         }
     }
 
-    /// The AMQP error condition that tells the peer.
+    /// The AMQP error condition that reports it to the peer.
     pub const fn condition(&self) -> &'static str {
         self.violation().condition()
     }
@@ -267,7 +267,7 @@ impl fmt::Display for ConnectionError {
 
 impl core::error::Error for ConnectionError {}
 
-/// The kind of a [`ConnectionError`]: what is left where there is no room for its details.
+/// The kind of a [`ConnectionError`], for storage without room for its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! What the engine tells the layer above.
+//! The engine's output to the layer above.
 
 use super::entries::{Number, UNLISTED};
 use super::error::{ConnectionError, OutcomeKind};
@@ -9,7 +9,7 @@ use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{PerformativeView, Role};
 use crate::wire::sasl::{SaslCode, SaslInit};
 
-/// Something to look at. Events are flags on the thing they name: several of a kind fold into one, none is lost.
+/// A change to handle. Events are flags on the entry that they name: repeated ones coalesce, and none is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -35,7 +35,7 @@ pub enum Event {
     DrainRequested(LinkId),
     /// The flow that asks the sender of a link to [`drain`](super::Connection::drain) is written.
     DrainSent(LinkId),
-    /// The sender has used up the credit of a link that was told to [`drain`](super::Connection::drain).
+    /// The sender has used up the credit of a link after a [`drain`](super::Connection::drain).
     Drained(LinkId),
     /// A whole message waits; take it with [`receive`](super::Connection::receive).
     Readable(LinkId),
@@ -52,12 +52,12 @@ pub enum Subject {
     Link(LinkId),
 }
 
-/// Sees frames as they are applied, while their bytes are still there; what it wants to keep it copies. The events
-/// that follow say what to do.
+/// Called with frames as they are applied, while their bytes are borrowed; it copies what it keeps. Events follow for
+/// the changes to handle.
 pub trait Handler {
-    /// Whether the connection may be a server's. What only servers do is not part of a program whose handlers say no:
-    /// sessions and links of the peer's making break the protocol there, and fields that nobody asks for are not
-    /// looked at.
+    /// Whether the connection may be a server's. A program whose handlers all have `false` is linked without the code
+    /// of servers: sessions and links that the peer begins are protocol violations there, and fields that only servers
+    /// use are not decoded.
     const SERVES: bool = true;
 
     /// Whether outcomes that receivers propose for our messages are accepted, and the deliveries settled, at once.
@@ -156,7 +156,7 @@ impl Number for Changed {
 }
 
 impl<S: Storage> Connection<S> {
-    /// The next thing to look at.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.opened_due) {
             return Some(Event::Opened);

@@ -43,8 +43,8 @@ impl<S: Storage> Connection<S> {
     /// Applies every whole frame in `rx`; what is left there is the start of a frame that is still coming.
     ///
     /// # Errors
-    /// The reason why the connection is over, now or since earlier. The peer is told by what
-    /// [`Connection::poll_transmit`] writes next; nothing more is read.
+    /// The reason why the connection has ended, now or earlier. [`Connection::poll_transmit`] next writes the close
+    /// that reports it to the peer; nothing more is read.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input<H: Handler>(
         &mut self,
@@ -236,7 +236,7 @@ impl<S: Storage> Connection<S> {
         debug_assert!(pushed.is_ok(), "an outbox that was just made has room for SASL frames");
     }
 
-    /// Moves what may be sent of the outbox; true when nothing of it is left.
+    /// Moves frames that may be sent from the outbox to `tx`; true when the outbox is empty.
     pub(super) fn transmit_outbox(&mut self, tx: &mut TxOf<S>) -> bool {
         loop {
             let pending = self.outbox.filled();

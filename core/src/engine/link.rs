@@ -82,7 +82,8 @@ pub(super) struct Link {
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
     /// Of a receiver, the highest delivery-count that the peer was ever given credit for: lowering the credit does not
-    /// take back what is under way. Of a sender, where the count began: what a receiver means that has not seen it yet.
+    /// take back messages under way. Of a sender, the initial delivery-count, which a receiver assumes until it sees
+    /// the sender's.
     pub(super) delivery_limit: u32,
     /// The largest message that the receiver of the link accepts, be that us or the peer; zero for no limit, and four
     /// gigabytes are as good as none.
@@ -92,7 +93,8 @@ pub(super) struct Link {
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Waiting,
     pub(super) input_handle: Option<Place>,
-    /// A hash of the name, session and role: replies are matched by it, and the name itself is the application's to keep.
+    /// A hash of the name, session and role: replies are matched by it, and the name itself is the application's to
+    /// keep.
     pub(super) name: LinkName,
     /// Where it waits for its turn, and its neighbours there.
     pub(super) queued: Queued,
@@ -232,7 +234,7 @@ impl<S: Storage> Connection<S> {
         if found.attach_sent {
             return Err(EngineError::IllegalState);
         }
-        // A link that is to be detached, by the peer or for what the peer did, is answered first all the same.
+        // The peer's attach is answered first, even if the link will be detached at once.
         if found.is_over() {
             return Err(EngineError::Detached);
         }
@@ -261,8 +263,8 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Takes messages of up to `bytes` on a receiving link, whatever its attach said; zero for no limit. A server that
-    /// would rather refuse a message for its size than the link takes a little more than it promised.
+    /// Accepts messages of up to `bytes` on a receiving link, in place of the limit in its attach; zero for no limit. A
+    /// server that refuses a large message, rather than the link, accepts a little more than it announced.
     ///
     /// # Errors
     /// [`EngineError::Detached`].
@@ -287,8 +289,8 @@ impl<S: Storage> Connection<S> {
     /// has answered.
     ///
     /// # Errors
-    /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a link
-    /// of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
+    /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a
+    /// link of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
     pub fn detach(
         &mut self,
         link: LinkId,
@@ -362,7 +364,7 @@ impl<S: Storage> Connection<S> {
         self.flag_link(at, flag::DETACHED);
     }
 
-    /// Forgets a detached link: its id, what was not taken from it, and every delivery on it.
+    /// Forgets a detached link: its id, its received messages, and every delivery on it.
     pub fn forget(&mut self, link: LinkId) {
         let at = link.at();
         if !self.links.find(link).is_some_and(Link::is_over) {
@@ -501,7 +503,7 @@ impl<S: Storage> Connection<S> {
         {
             return Ok(());
         }
-        // Not even room to say so on the link.
+        // Without room for a detach either, the session ends.
         Err(Wrong::Session(Violation::ResourceLimitExceeded))
     }
 

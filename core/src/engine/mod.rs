@@ -1,7 +1,7 @@
 //! The AMQP 1.0 state machine: one connection, client or server, without I/O, clock or Service Bus words.
 //!
-//! Four kinds of method, told apart by name: `handle_*` takes what happened, plain verbs are what the application
-//! wants, `poll_*` is what the driver must do, the rest are getters. Every method may be called at any time and in any
+//! Four kinds of method by name: `handle_*` takes input, plain verbs are the application's requests, `poll_*` returns
+//! work for the driver, the rest are getters. Every method may be called at any time and in any
 //! order; there is nothing to drain first.
 //!
 //! ```text
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! One file for each concern: `connection` (open, close, heartbeat) and `negotiation` before it, `session` (windows),
-//! `link` (attach, detach) with `free_handle`, `credit` (and drain), `delivery` and `reassembly`, `settlement`, `frames` in and out, and the
-//! fair `turn` among links.
+//! `link` (attach, detach) with `free_handle`, `credit` (and drain), `delivery` and `reassembly`, `settlement`,
+//! `frames` in and out, and the fair `turn` among links.
 
 mod connection;
 mod credit;

@@ -219,7 +219,7 @@ impl<S: Storage> Connection<S> {
             let channel = session.channel;
             let disposition =
                 Disposition { role: Role::Receiver, first, last: None, settled: true, state, batchable: false };
-            // With no room for it the link's end says it alone.
+            // Without room for it, only the link's detach reports it.
             _ = self.push_frame(Kind::Amqp, channel, &disposition);
         }
         self.detach_for_with(at, violation, Some(&error));

@@ -35,7 +35,7 @@ pub(super) struct Session {
     pub(super) echo_due: bool,
     /// The peer has been asked since its window was last open.
     pub(super) asked: bool,
-    /// For responses: its window stays open whatever is buffered.
+    /// For responses: its window stays open however much is buffered.
     pub(super) apart: bool,
     pub(super) flags: u8,
     pub(super) channel: u16,
@@ -95,7 +95,7 @@ impl Session {
             peer_incoming_window: 0,
             outgoing_window: u32::MAX,
             handle_max,
-            // The service's limit, until the peer's begin tells its own.
+            // The service's limit, until the peer's begin has its own.
             peer_handle_max: 255,
             flow_due: false,
             echo_due: false,
@@ -131,7 +131,7 @@ impl Session {
         before == 0 && self.peer_incoming_window > 0
     }
 
-    /// Counts an incoming transfer frame: `None` when it exceeds the window, else whether the window is to be renewed.
+    /// Counts an incoming transfer frame: `None` when it exceeds the window, else whether to renew the window.
     /// It is renewed at half, whether or not any link has a flow to send (docs/evidence/peers.md: a window that is
     /// never re-advertised without link flow).
     pub(super) fn on_transfer(&mut self) -> Option<bool> {
@@ -262,7 +262,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// A session that begins takes its share of the windows of others, where that has become less.
+    /// A new session lowers the shares of the others: narrows those whose windows are larger.
     fn share_windows(&mut self, begun: SessionIndex) {
         let sessions = self.sessions.len();
         if !self.bounds_bytes() || self.sharing(sessions) == self.sharing(sessions - 1) {
@@ -512,8 +512,8 @@ impl<S: Storage> Connection<S> {
         true
     }
 
-    /// Writes the ends that are due. Those of sessions that are not answered yet go on waiting: an end without a begin
-    /// would be another violation.
+    /// Writes the ends that are due, except for sessions that are not answered yet: an end without a begin would be
+    /// another violation.
     pub(super) fn transmit_ends(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.ends.first().map(SessionIndex::of) {
             let Some(session) = self.sessions.get_mut(at) else { return true };

@@ -13,7 +13,7 @@ use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::{Disposition, Role};
 use crate::wire::{View, measure};
 
-/// A state that needs no bytes beyond its name, so that ranges of it can be told in one frame.
+/// A delivery state without fields, so that one disposition can cover a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Simple {
     Accepted,
@@ -37,14 +37,14 @@ impl Dispositions {
 }
 
 impl<S: Storage> Connection<S> {
-    /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's
-    /// report by [`Handler::state`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not
-    /// final and has not left yet is replaced.
+    /// Tells the peer the state of a delivery. With `settled` that is the end of it; without, the peer's report by
+    /// [`Handler::state`] is. Plain outcomes of neighbouring deliveries travel in one frame. A state that was not final
+    /// and has not left yet is replaced.
     ///
     /// # Errors
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
-    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds no
-    /// room in the outbox, [`EngineError::MessageTooLarge`] when it does not fit into a frame of the peer's.
+    /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds
+    /// no room in the outbox, [`EngineError::MessageTooLarge`] when it does not fit into a frame of the peer's.
     pub fn settle(
         &mut self,
         delivery: DeliveryId,
@@ -83,7 +83,7 @@ impl<S: Storage> Connection<S> {
         let (role, session) = (link.role, link.session);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let disposition = Disposition { role, first: id, last: None, settled, state: Some(*state), batchable: false };
-        // A disposition is one frame, whatever its details.
+        // A disposition must fit one frame.
         if measure(&disposition) + frame::HEADER_LEN > self.peer_max_frame_size as usize {
             return Err(EngineError::MessageTooLarge);
         }
@@ -160,7 +160,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    /// Writes the dispositions that are due into the outbox, so that what is appended there next stays behind them.
+    /// Writes the dispositions that are due into the outbox, ahead of the frames that are appended next.
     pub(super) fn flush_dispositions(&mut self) {
         while !self.dispositions.is_empty() {
             let Some((channel, disposition, count)) = self.next_dispositions() else { continue };

@@ -84,8 +84,8 @@ impl<S: Storage> Connection<S> {
         self.transmit_session_flows(tx);
     }
 
-    /// Writes the detaches that are due. Those of links that are not answered yet go on waiting: a detach without an
-    /// attach would be another violation.
+    /// Writes the detaches that are due, except for links that are not answered yet: a detach without an attach would
+    /// be another violation.
     pub(super) fn transmit_detaches(&mut self, tx: &mut TxOf<S>) -> bool {
         while let Some(at) = self.detaches.first().map(LinkIndex::of) {
             let Some(link) = self.links.get_mut(at) else { return true };

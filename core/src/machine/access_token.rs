@@ -46,8 +46,8 @@ impl<S: Storage> ClientMachine<S> {
         Some(audience)
     }
 
-    /// Whether the answer of the credential is still waited for: a question that takes longer than an attempt may is
-    /// dropped, and asked again when a token needs it.
+    /// Whether the credential's answer is still awaited. A request that takes longer than an attempt is dropped, and
+    /// repeated when a token needs it.
     pub fn awaits_access_token(&self) -> bool {
         self.tokens.awaits_credential()
     }
@@ -83,8 +83,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Puts a token for every entity that waits for one and for which it lasts; whether others are left. For a `new` one
-    /// there is no better to wait for. A shared access signature is for one `signed` audience.
+    /// Puts a token for every entity that waits for one and for which it lasts; returns whether others still wait. A
+    /// `new` token is used however soon it ends. A shared access signature is for one `signed` audience.
     fn put_access_token(
         &mut self,
         clock: Clock,

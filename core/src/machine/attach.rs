@@ -72,7 +72,7 @@ pub(super) fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a
 }
 
 impl<S: Storage> ClientMachine<S> {
-    /// Does whatever can be done now: puts tokens, attaches links, sends requests, grants credit, closes.
+    /// Makes all progress that is possible now: puts tokens, attaches links, sends requests, grants credit, closes.
     #[inline(never)]
     pub(super) fn advance(&mut self, clock: Clock) {
         if self.connection.as_ref().is_none_or(|connection| connection.failure().is_some()) {
@@ -85,7 +85,7 @@ impl<S: Storage> ClientMachine<S> {
         self.advance_close(clock);
     }
 
-    /// Attaches a link of a node, on which nothing is peculiar.
+    /// Attaches a link to `$cbs` or `$management`, with default settings.
     pub(super) fn attach_plain(
         &mut self,
         name: &str,
@@ -100,14 +100,14 @@ impl<S: Storage> ClientMachine<S> {
         self.link_up.attach(connection, traffic, &attach(name, role, source, target))
     }
 
-    /// Something may be done for a sender or receiver.
+    /// Marks a sender or receiver for the next tick.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn mark_link(&mut self, place: u32) {
         self.due = true;
         self.links.mark(place);
     }
 
-    /// Does what can be done for those that are marked; what is marked meanwhile has its turn next.
+    /// Advances the marked senders and receivers; marks set meanwhile are handled in the next round.
     fn advance_links(&mut self, clock: Clock) {
         if core::mem::take(&mut self.has_room) {
             for _ in 0..self.links.count_without_room() {
@@ -123,7 +123,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Does what can be done for a sender or receiver; false when its attach waits for room.
+    /// Advances a sender or receiver; false when its attach waits for room.
     fn advance_link(&mut self, place: u32, clock: Clock) -> bool {
         let Some(endpoint) = self.links.get(place) else { return true };
         if endpoint.is_closing() || self.link_up.is_leaving() {
@@ -344,8 +344,8 @@ impl<S: Storage> ClientMachine<S> {
             self.give_up(place, &failure);
             return;
         }
-        // Without a call that waits, the next one attaches again. A paused receiver would fetch messages whose locks run
-        // out, until they are dead-lettered (docs/evidence/invariants.md §1 row 11).
+        // Without a call that waits, the next one attaches again. A paused receiver would fetch messages whose locks
+        // run out, until they are dead-lettered (docs/evidence/invariants.md §1 row 11).
         self.links.park(place, !self.calls.has_any(place));
         // A receive whose time is up has waited for the rest of its credit, which is gone with the link.
         if S::Features::RECEIVERS {
@@ -354,7 +354,7 @@ impl<S: Storage> ClientMachine<S> {
         self.mark_link(place);
     }
 
-    /// Waiting does not help: those who wait are told, and the next call tries again.
+    /// Fails the waiting calls, which waiting would not help; the next call tries again.
     pub(super) fn give_up(&mut self, place: u32, failure: &Failure<S>) {
         self.links.give_up(place, failure);
         self.fail_waiting(place, failure);

@@ -12,10 +12,10 @@ pub enum ReceiveMode {
     ReceiveAndDelete,
 }
 
-/// What an endpoint does, and what only one of its kind knows.
+/// An endpoint's role, with the fields that only this role has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// `max_batch_size` is the link's limit, where the service tells one, and zero where not.
+    /// `max_batch_size` is the link's limit; zero if the service announced none.
     Sender {
         max_batch_size: u32,
     },

@@ -5,8 +5,8 @@ use crate::servicebus::{Reason, RetryPolicy};
 use crate::time::{Instant, Millis};
 
 /// A connection or link that lived for this long, or has moved a delivery, is healthy: its failures are forgotten, and
-/// when it is lost it comes back at once. One that is lost sooner counts as a failed attempt, or it would come back in a
-/// tight loop (docs/evidence/field-reports.md C17, H2).
+/// when it is lost it comes back at once. One that is lost sooner counts as a failed attempt, or it would come back in
+/// a tight loop (docs/evidence/field-reports.md C17, H2).
 pub(crate) const HEALTHY: Millis = Millis::from_secs(30);
 
 /// Attempts that failed in a row.
@@ -28,7 +28,7 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// An attempt has failed, or what it brought about has ended.
+    /// An attempt has failed, or the connection or link that it opened was lost.
     pub(super) fn failed(&mut self) {
         self.failures = if self.healthy { 0 } else { self.failures.saturating_add(1) };
         self.healthy = false;

@@ -13,8 +13,8 @@ use crate::wire::sasl::SaslInit;
 use crate::wire::{Symbol, Value, encode_map};
 
 impl<S: Storage> ClientMachine<S> {
-    /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the first
-    /// answer of `$cbs`.
+    /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the
+    /// first answer of `$cbs`.
     pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
         let until = clock.now + self.settings.retry.try_timeout;
         self.timers.set(Timer::Client, client::OPENING, Some(until));
@@ -22,7 +22,7 @@ impl<S: Storage> ClientMachine<S> {
         until
     }
 
-    /// The host and port to dial, and whether the connection is to be encrypted.
+    /// The host and port to dial, and whether to encrypt the connection.
     ///
     /// # Errors
     /// A connection string that is not valid.
@@ -179,13 +179,13 @@ impl<S: Storage> ClientMachine<S> {
             if in_session && was_up {
                 link.within(|| self.session_detached(place, was_up, &failure));
             } else if gave_up {
-                // What kept the link from coming up tells more than that the connection was closed meanwhile.
+                // The reason why the link could not attach is more useful than "connection closed".
                 let own = self.links.get_mut(place).and_then(|endpoint| endpoint.take_error());
                 self.give_up(place, own.as_ref().unwrap_or(&failure));
             } else {
                 if !lasted {
-                    // A failed attempt to connect is a failed attempt of the calls that wait for a link: each tries again
-                    // as often as its own policy wants.
+                    // A failed attempt to connect is a failed attempt of the calls that wait for a link: each tries
+                    // again as often as its own policy wants.
                     self.fail_idle(place, &failure);
                 }
                 if (was_up || !lasted || left) && !self.has_pending(place) {
@@ -200,10 +200,10 @@ impl<S: Storage> ClientMachine<S> {
             self.links.mark(place);
         }
         self.tokens.handle_disconnected(&mut self.timers);
-        // For those who time out waiting for the next connection.
+        // For calls that time out while they wait for the next connection.
         self.link_up.keep_error(failure);
         self.notice_watchers();
-        // The credential is asked while there is a connection: an answer that was under way is lost.
+        // Credentials are asked only while there is a connection: a pending answer is dropped.
         self.timers.stop(Timer::Client, client::CREDENTIAL);
         self.timers.stop(Timer::Client, client::CLOSE);
         self.due = true;
@@ -212,8 +212,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Drops the connection, but for messages that were settled when they came and that nobody has taken yet; whether
-    /// there are any.
+    /// Drops the connection except for presettled messages that no call has taken yet; returns whether there are any.
     #[inline(never)]
     fn retire(&mut self) -> bool {
         if self.connection.is_none() {

@@ -10,7 +10,7 @@ use crate::wire::transaction::{Declare, Discharge};
 use crate::wire::{Encode, Sink};
 use core::task::Poll;
 
-/// What the coordinator is told.
+/// A request to the transaction coordinator.
 #[derive(Clone, Copy, Debug)]
 pub enum Control<S: Storage> {
     /// A transaction begins.

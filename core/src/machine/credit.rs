@@ -1,5 +1,5 @@
-//! Credit: what receivers want and have asked for, drains and how long their answers are missing, and who waits for a
-//! place (docs/evidence/invariants.md §1 rows 4–11).
+//! Credit: what receivers want and have granted, drains and their time-outs, and the receivers that wait for a place
+//! (docs/evidence/invariants.md §1 rows 4–11).
 
 use crate::storage::{Features, Marks, MarksOf, Slots, Storage, room};
 use crate::time::{Instant, Millis};
@@ -13,11 +13,11 @@ pub(super) const SILENCE: Millis = Millis::from_secs(300);
 /// The shortest time that an answer to a drain is waited for.
 pub(super) const ANSWER: Millis = Millis::new(50);
 
-/// How long the peer may take to answer a drain or a detach before the rest goes on without it.
+/// Time-out of a drain or detach: afterwards the client continues without the peer's answer.
 pub(super) const PATIENCE: Millis = Millis::from_secs(5);
 
-/// A link that has not answered a drain for this long is sick: a receive that finds nothing there cannot tell whether the
-/// service has messages.
+/// A link that has not answered a drain for this long is sick: a receive that finds nothing there cannot tell whether
+/// the service has messages.
 const SICK: Millis = Millis::new(500);
 
 /// The credit that one more grant may add when `free` deliveries have room and `others` links may still come without
@@ -27,13 +27,13 @@ fn share(free: usize, others: usize, has_some: bool, halves: bool) -> u32 {
     // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
     let spare = free.saturating_sub(RESERVE);
     let first = usize::from(!has_some && spare > 0);
-    // Where places are few, half of them may go to one link, whatever the others are.
+    // In small tables, half of the places may go to one link, whatever the number of links.
     let reserve = others.min(if halves { spare } else { spare / 2 });
     let rest = spare.saturating_sub(first).saturating_sub(reserve);
     u32::try_from(first + if halves { rest.div_ceil(2) } else { rest }).unwrap_or(u32::MAX)
 }
 
-/// What is left for one receiver, and what its link has.
+/// The places available to one receiver, and the credit of its link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     /// Deliveries that have room.
@@ -50,7 +50,7 @@ pub(super) struct Budget {
     pub(super) halves: bool,
 }
 
-/// What is to be done about a receiver's credit.
+/// The next action for a receiver's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
     /// It has enough.
@@ -94,7 +94,7 @@ struct Supply {
     gives_back: bool,
     /// Messages that were kept ready were given back: nothing is fetched ahead until the next call.
     idled: bool,
-    /// The application wants nothing kept ready for now, whatever the prefetch.
+    /// Prefetching is paused by the application.
     suspended: bool,
     /// Messages that are kept ready.
     prefetch: u32,
@@ -172,14 +172,14 @@ impl<S: Storage> Credit<S> {
         self.stocked.clear(place);
     }
 
-    /// Its link is gone, and with it the credit and what it had brought.
+    /// Its link is gone, and with it the credit and the messages not yet taken.
     pub(super) fn link_gone(&mut self, place: u32) {
         self.emptied(place);
         let Some(supply) = self.get_mut(place) else { return };
         (supply.harvest, supply.draining, supply.gives_back) = (false, false, false);
     }
 
-    /// Messages that are to be kept ready now.
+    /// The number of messages to prefetch now.
     pub(super) fn prefetch(&self, place: u32) -> u32 {
         if S::Features::PREFETCH { self.get(place).map_or(0, Supply::prefetch) } else { 0 }
     }
@@ -189,7 +189,7 @@ impl<S: Storage> Credit<S> {
         self.get(place).map_or(0, |supply| supply.receives)
     }
 
-    /// A receive begins that wants so many messages; whether the receiver had given back what it kept ready.
+    /// A receive of so many messages begins; returns whether the receiver had released its prefetched messages.
     pub(super) fn begin(&mut self, place: u32, count: u32, asked_at: Option<Instant>) -> bool {
         let Some(supply) = self.get_mut(place) else { return false };
         supply.asked_at = asked_at.unwrap_or(supply.asked_at);
@@ -198,7 +198,7 @@ impl<S: Storage> Credit<S> {
         core::mem::take(&mut supply.idled)
     }
 
-    /// A receive is over; what it asked for and nobody else wants is to be given back. Returns those that are left.
+    /// A receive has ended; credit that no other receive wants will be drained. Returns the number of pending receives.
     pub(super) fn end(&mut self, place: u32, count: u32) -> u32 {
         let Some(supply) = self.get_mut(place) else { return 0 };
         supply.demand = supply.demand.saturating_sub(count);
@@ -253,7 +253,7 @@ impl<S: Storage> Credit<S> {
         self.stocked.take()
     }
 
-    /// Nothing is kept ready for now, or it is again; whether what is there is to be given back.
+    /// Pauses or resumes prefetching; returns whether prefetched messages should be released.
     pub(super) fn suspend(&mut self, place: u32, suspended: bool) -> bool {
         let Some(supply) = self.get_mut(place) else { return false };
         supply.suspended = suspended;
@@ -274,7 +274,7 @@ impl<S: Storage> Credit<S> {
         self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.gives_back))
     }
 
-    /// Whether credit that nobody uses is to be given back.
+    /// Whether unused credit should be drained.
     pub(super) fn is_idle(&self, place: u32) -> bool {
         self.receives(place) == 0 && self.prefetch(place) == 0 && !self.is_draining(place)
     }
@@ -303,7 +303,7 @@ impl<S: Storage> Credit<S> {
         }
     }
 
-    /// What a drain has brought is to be taken before new credit is granted; false where no receive wants it.
+    /// Messages that a drain brought are taken before new credit is granted; false where no receive wants them.
     pub(super) fn harvest(&mut self, place: u32) -> bool {
         let wanted = self.receives(place) > 0;
         if let Some(supply) = self.get_mut(place).filter(|_| wanted) {
@@ -322,7 +322,7 @@ impl<S: Storage> Credit<S> {
         let (sick, answer) = (self.sick_after().get(), self.answer_time.get());
         let Some(supply) = self.get_mut(place) else { return Next::Wait(None) };
         let (overdue, wait) = match supply.overdue {
-            // The service has not seen it yet, which tells nothing about the link.
+            // The service has not seen it yet, which proves nothing about the link.
             Overdue::No if !seen => (Overdue::Late, None),
             Overdue::No => (Overdue::Late, Some(sick - answer)),
             Overdue::Late => (Overdue::Sick, Some(PATIENCE.get() - sick)),
@@ -347,8 +347,7 @@ impl<S: Storage> Credit<S> {
         self.answer_time.max(SICK)
     }
 
-    /// What a receiver's prefetch or its pending calls ask for. Credit is never lowered: what was promised is taken back
-    /// by a drain.
+    /// The credit that a receiver's prefetch or pending calls need. Credit is never lowered: unused credit is drained.
     pub(super) fn wants(&self, place: u32, budget: Budget) -> Grant {
         let Some(supply) = self.get(place) else { return Grant::Nothing };
         if supply.harvest || supply.idled || supply.draining {
@@ -359,7 +358,7 @@ impl<S: Storage> Credit<S> {
         let has_some = budget.credit > 0 || budget.waiting > 0;
         let others = budget.links.saturating_sub(budget.creditors + usize::from(!has_some));
         let possible = budget.credit.saturating_add(share(budget.free, others, has_some, budget.halves));
-        // More comes with the messages; none at all is asked for again when a place becomes free.
+        // More is granted as messages arrive; a receiver that got none is tried again when a place becomes free.
         if wanted > 0 && possible == 0 && budget.waiting == 0 {
             return Grant::NoPlace;
         }

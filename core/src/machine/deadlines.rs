@@ -14,7 +14,7 @@ impl<S: Storage> ClientMachine<S> {
         self.within(|machine| machine.handle_timers(clock));
     }
 
-    /// Does what is due, and what a deadline announced once it has passed, without a transport; whether there is more.
+    /// Handles due work and passed deadlines without a transport; returns whether more is left.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_due(&mut self, clock: Clock, deadline: Option<Instant>) -> bool {
         self.within(|machine| {

@@ -1,5 +1,4 @@
-//! Receivers that delete what they receive: messages that were settled when they came are the application's, whatever
-//! becomes of their link.
+//! Receive-and-delete receivers: presettled messages belong to the application, even when their link is lost.
 
 use super::ClientMachine;
 use super::attachment::{Attachment, ReceiveMode};
@@ -20,8 +19,8 @@ impl<S: Storage> ClientMachine<S> {
         self.links.find(endpoint).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
     }
 
-    /// How many messages wait on a receiver that deletes what it receives, one at least while more may come; `None` when
-    /// there is none, or the receiver locks messages.
+    /// The number of messages buffered on a receive-and-delete receiver, at least one while more may come; `None`
+    /// without any, or for a receiver that locks messages.
     pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
         if !self.deletes(endpoint) {
             return None;

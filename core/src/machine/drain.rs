@@ -1,4 +1,4 @@
-//! Drains: unused credit is taken back, and a link that is silent is asked whether it is alive
+//! Drains: they take back unused credit, and probe whether a silent link is alive
 //! (docs/evidence/invariants.md §1 rows 1, 4–10).
 
 use super::attachment::Attachment;
@@ -43,8 +43,8 @@ impl<S: Storage> ClientMachine<S> {
         link.and_then(|link| self.connection.as_ref()?.link(link)).is_some_and(|status| status.drain_sent)
     }
 
-    /// A receive has begun: a drain proves before its end that the link is alive, so that it ends in time and its result is
-    /// true (docs/evidence/field-reports.md H5). Its deadline is reached in two steps.
+    /// A receive has begun: a drain proves before its end that the link is alive, so that it ends in time and its
+    /// result is true (docs/evidence/field-reports.md H5). Its deadline is reached in two steps.
     pub(super) fn prove_before(&mut self, operation: OperationId, clock: Clock) {
         let call = operation.0.index;
         let Some(deadline) = self.timers.get(Timer::Call, call) else { return };
@@ -91,7 +91,7 @@ impl<S: Storage> ClientMachine<S> {
         drains
     }
 
-    /// The service has sent what it had and given the rest of the credit back.
+    /// The service has answered the drain: its messages are sent, the rest of the credit is returned.
     pub(super) fn endpoint_drained(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get(place) else { return };
         let ends = endpoint.is_closing() || self.link_up.is_leaving();
@@ -109,9 +109,9 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word while
-    /// the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is not, and a
-    /// link that gives none is replaced.
+    /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word
+    /// while the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is
+    /// not, and a link that gives none is replaced.
     pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get(place) else { return };
         if endpoint.is_closing() || self.link_up.is_leaving() {

@@ -10,7 +10,7 @@ use crate::storage::Storage;
 /// It ends: within one pump an entry only moves forward through its states. It goes back (tries again, asks again) only
 /// by a timer or new input.
 pub(super) enum Effect<S: Storage> {
-    /// A token is to be put: begin the request for it.
+    /// Begin the put-token request.
     Put(TokenId),
     /// The service has accepted a token: attach what waits for it.
     Usable(TokenId),

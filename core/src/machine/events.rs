@@ -1,4 +1,4 @@
-//! What the engine tells: frames while they are applied, events afterwards.
+//! Handles the engine's output: frames while they are applied, events afterwards.
 
 use super::attachment::Attachment;
 use super::calls::{Calls, Outcome, State};
@@ -19,7 +19,7 @@ use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
 use crate::wire::{Map, View};
 
-/// The limit of a batch, where the service tells it (docs/evidence/wire-protocol.md §3.3).
+/// The limit of a batch, if the service announces it (docs/evidence/wire-protocol.md §3.3).
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
 /// Sees frames while their bytes are there.
@@ -90,8 +90,8 @@ impl<S: Storage> Watch<'_, S> {
         }
     }
 
-    /// The peer has told the state of a delivery: what that means to the call that waits for it. The place may have
-    /// another call by now, when the first one has ended without its outcome.
+    /// The peer has sent the state of a delivery: passes it to the waiting call. If that call has ended without the
+    /// outcome, its place may belong to another call by now.
     fn settled(&mut self, place: u32, update: &StateUpdate<'_>) {
         let state = update.state;
         if !matches!(self.calls.state_at(place), Some(State::Sent(sent)) if *sent == update.delivery) {
@@ -158,7 +158,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
                 && self.channels.delivery(place) == Some(update.delivery)
                 && let Some((channel, _)) = self.channels.request(place)
             {
-                // Whoever waits is told when the request expires, which is now.
+                // The waiting call fails when the request expires, which is now.
                 self.timers.set(Timer::Request, place, Some(Instant::ZERO));
                 self.channels.set_error(channel, failure);
             }
@@ -270,7 +270,7 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(Route::Endpoint(place)) = owner {
             let Some(endpoint) = self.links.get(place) else { return self.forget_link(link) };
             match endpoint.attachment() {
-                // Its messages are still to be taken: told before.
+                // Its messages can still be taken: already reported.
                 Attachment::Remains { link: left, retired: false } if left == link => {
                     return self.keep_link(link, place);
                 }

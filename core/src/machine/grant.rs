@@ -1,4 +1,4 @@
-//! Credit is granted: within what the tables of the connection have room for, and to those who wait, in turn.
+//! Grants credit: within the room of the connection's tables, to waiting receivers in turn.
 
 use super::credit::{Budget, Grant};
 use super::links::{Endpoint, Sort};
@@ -58,9 +58,9 @@ impl<S: Storage> ClientMachine<S> {
         !none
     }
 
-    /// Where places are few, all of them may be promised to receivers that came first: while a receiver has none, the one
-    /// with the most unused credit gives it back by a drain, and asks for its share anew (docs/evidence/field-reports.md
-    /// C12).
+    /// Where places are few, all of them may be promised to receivers that came first: while a receiver has none, the
+    /// one with the most unused credit gives it back by a drain, and asks for its share anew
+    /// (docs/evidence/field-reports.md C12).
     pub(super) fn take_back_credit(&mut self, clock: Clock) {
         if !S::Payloads::BOUNDED || !self.starved {
             return;

@@ -17,7 +17,7 @@ use crate::storage::{Features, Storage, TransactionOf};
 use crate::time::{Instant, Timestamp};
 use core::task::Poll;
 
-/// The receiver's link that holds the session of a message which is to be settled.
+/// The receiver's link that holds the session of the message being settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Only one link can.
@@ -120,8 +120,8 @@ impl<S: Storage> ClientMachine<S> {
         if self.link_of(origin).is_some_and(|link| own == Some(link)) { Hold::Here } else { Hold::Elsewhere }
     }
 
-    /// Whether a receiver holds its session on the connection that a message came on: a session that was lost with its link is
-    /// not asked for again.
+    /// Whether a receiver holds its session on the connection that a message came on: a session that was lost with its
+    /// link is not asked for again.
     pub(super) fn holds_since(&self, place: u32, origin: Origin) -> bool {
         let is_up = self.links.get(place).is_some_and(|holder| holder.is_up() && self.granted_to(holder).is_some());
         is_up && self.delivery_of(origin).is_some()
@@ -150,7 +150,7 @@ impl<S: Storage> ClientMachine<S> {
         self.poll_asked(clock, operation, owner, entity, &request, transaction)
     }
 
-    /// Whether a session was taken over just now: the service may take its new holder for a stranger for a while
+    /// Whether a session was taken over recently: for a while the service may reject its new holder
     /// (docs/evidence/pinned-behaviour.md SES44).
     pub(super) fn is_taking_over(&self, id: EndpointId) -> bool {
         self.links.find(id).is_some_and(|endpoint| {

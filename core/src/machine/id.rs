@@ -3,7 +3,7 @@
 use crate::servicebus::address::SubQueue;
 use crate::storage::{Key, Place};
 
-/// Declares ids. A generation tells an entry from later ones in the same place: a stale id finds nothing.
+/// Declares ids. The generation distinguishes an entry from later ones in the same place: a stale id finds nothing.
 macro_rules! ids {
     ($($(#[$meta:meta])* $visibility:vis $name:ident;)*) => {$(
         $(#[$meta])*
@@ -19,7 +19,7 @@ macro_rules! ids {
                 self.0
             }
 
-            /// The entry's place: for timers and for what is kept beside the table.
+            /// The entry's place: the key for timers and side tables.
             pub(super) const fn index(self) -> u32 {
                 self.0.index
             }

@@ -44,7 +44,7 @@ pub enum Phase {
     Closed,
 }
 
-/// What a connection that is over means to those who used it.
+/// How the end of a connection affects its users.
 #[derive(Debug)]
 pub(super) struct Loss<S: Storage> {
     /// Why, in the peer's words where it has said it.
@@ -57,7 +57,7 @@ pub(super) struct Loss<S: Storage> {
     pub(super) lasted: bool,
     /// It was to end, since nothing needed it for now.
     pub(super) left: bool,
-    /// Waiting does not help those who wait for the next one.
+    /// Waiting for the next connection does not help.
     pub(super) gave_up: bool,
     /// How long until the next attempt, in milliseconds.
     pub(super) pause: u32,
@@ -140,8 +140,8 @@ impl<S: Storage> LinkUp<S> {
         self.epoch
     }
 
-    /// Names the connection that is there, or was last: among those of this client, and but for one chance in four
-    /// thousand million among those of others.
+    /// The id of the current or last connection: unique within this client, and with high probability (32 bits) among
+    /// others.
     pub(super) fn connection_id(&self) -> u32 {
         self.container.wrapping_add(self.epoch)
     }
@@ -183,14 +183,14 @@ impl<S: Storage> LinkUp<S> {
         self.leaving = true;
     }
 
-    /// Whether the connection is to be closed now, asked once: `used` by links of senders or receivers, of which the
-    /// client may have some.
+    /// Whether to close the connection now; true once. `has_any` and `used`: the client has senders or receivers, and
+    /// some of them have links.
     pub(super) fn closes(&mut self, has_any: bool, used: bool) -> bool {
         let ends = if self.closing { !has_any } else { self.leaving && !used };
         ends && !core::mem::replace(&mut self.close_sent, true)
     }
 
-    /// What the driver is to do about the transport; `needed` by somebody.
+    /// What the driver should do about the transport; `needed` by a call, sender or receiver.
     pub(super) fn want(&self, needed: bool) -> Want {
         match self.dial_at {
             _ if self.closing => Want::Stop,
@@ -238,8 +238,8 @@ impl<S: Storage> LinkUp<S> {
         matches!(self.opening, Opening::AtOnce | Opening::Always { at_once: true })
     }
 
-    /// A connection is over. While no way has worked, one that failed before the service's open has the next one opened in
-    /// the other way: whether the way was the reason, or the network, shows then.
+    /// A connection is over. While no way has worked, one that failed before the service's open has the next one opened
+    /// in the other way: whether the way was the reason, or the network, shows then.
     pub(super) fn ended_opening(&mut self) {
         if self.opened_at.is_some() || self.leaving {
             return;
@@ -270,7 +270,7 @@ impl<S: Storage> LinkUp<S> {
         self.dials.healthy();
     }
 
-    /// The peer says why the connection ends.
+    /// The peer's close has an error.
     pub(super) fn ends(&mut self, failure: Failure<S>) {
         self.ending = Some(failure);
     }
@@ -282,7 +282,7 @@ impl<S: Storage> LinkUp<S> {
         }
     }
 
-    /// What is wrong with the connection, or was with the last one.
+    /// The error of this connection, or of the last one.
     pub(super) fn known(&self) -> Option<&Failure<S>> {
         self.ending.as_ref().or(self.last_error.as_ref())
     }
@@ -311,7 +311,7 @@ impl<S: Storage> LinkUp<S> {
         if opened.is_some_and(|at| at.after(HEALTHY) <= clock.now) {
             self.dials.healthy();
         }
-        // What the peer said about it tells more than that it is gone.
+        // The peer's reason is more useful than "connection lost".
         let mut failure = self.ending.take().unwrap_or(failure);
         if self.opening == Opening::StepByStep && !failure.is_transient() {
             // The way of opening may be all that was refused, and the next connection is opened in the other one.
@@ -333,7 +333,7 @@ impl<S: Storage> LinkUp<S> {
         Loss { failure, closed, begins, lasted: lasted || left, left, gave_up, pause }
     }
 
-    /// Why the last connection ended: for those who time out waiting for the next one.
+    /// Why the last connection ended, for calls that time out while they wait for the next one.
     pub(super) fn keep_error(&mut self, failure: Failure<S>) {
         self.last_error = Some(failure);
     }
@@ -373,9 +373,9 @@ struct Session {
     traffic: Traffic,
 }
 
-/// The AMQP sessions of a connection. Requests have one of their own, so that neither messages that wait to be taken nor
-/// a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a session,
-/// they share it. With transactions, requests to entities are on the session of the coordinator.
+/// The AMQP sessions of a connection. Requests have one of their own, so that neither messages that wait to be taken
+/// nor a peer that grants no window for messages can stop tokens and settlements. Where there is one place for a
+/// session, they share it. With transactions, requests to entities are on the session of the coordinator.
 struct Sessions<S: Storage> {
     /// Each session for messages begins with a coordinator: transactions span entities then.
     coordinated: bool,

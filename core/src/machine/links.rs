@@ -1,7 +1,7 @@
 //! Senders and receivers as the application holds them: they outlive the links that serve them.
 //!
-//! Each one that needs its entity's token is in a chain of that token, so that news of a token reach those that they are
-//! for; how many there are of a sort is counted. Nobody looks for one by a walk.
+//! Each one that needs its entity's token is in a chain of that token, so that a change of the token reaches it without
+//! a walk; how many there are of a sort is counted.
 
 mod endpoint;
 
@@ -28,7 +28,7 @@ fn joint<S: Storage>(endpoint: &mut Endpoint<S>) -> &mut Joint {
     &mut endpoint.joint
 }
 
-/// What a sender or receiver leaves to others when it is gone.
+/// The parts of a removed sender or receiver that other parts must release.
 pub(super) struct Gone {
     pub(super) attachment: Attachment,
     pub(super) session_lock: Option<SessionLockId>,
@@ -253,7 +253,7 @@ impl<S: Storage> Links<S> {
         is_new.then_some(place)
     }
 
-    /// Something may be done for it.
+    /// Marks it for the next tick.
     pub(super) fn mark(&mut self, place: u32) {
         self.ready.mark(place);
     }
@@ -305,7 +305,7 @@ impl<S: Storage> Links<S> {
         });
     }
 
-    /// The link is gone, but for what it `leaves`; what is still to be told of it goes into what this returns.
+    /// The link is gone, except for the messages that it `leaves`. Returns the span for its remaining events.
     pub(super) fn detached(&mut self, place: u32, leaves: Attachment) -> Span {
         let span = self.change(place, |endpoint| {
             endpoint.attachment = leaves;
@@ -315,7 +315,7 @@ impl<S: Storage> Links<S> {
         span.unwrap_or_default()
     }
 
-    /// Nobody needs its link for now, or somebody does.
+    /// Parks or unparks it: a parked endpoint needs no link.
     pub(super) fn park(&mut self, place: u32, parked: bool) {
         self.change(place, |endpoint| endpoint.parked = parked);
     }
@@ -336,10 +336,10 @@ impl<S: Storage> Links<S> {
         });
     }
 
-    /// A call begins. The token that is to be tried again, where the endpoint had given up; it tries again as well.
+    /// A call begins: an endpoint that had stopped trying starts again. Returns the token to put again, if any.
     ///
     /// # Errors
-    /// What has ended it for good; nothing when it is closed.
+    /// The error that has ended it for good; `None` when it was closed.
     pub(super) fn begin_call(&mut self, id: EndpointId) -> Result<Option<TokenId>, Option<Failure<S>>> {
         let endpoint = self.table.find(id.0).filter(|endpoint| !endpoint.closing).ok_or(None)?;
         if endpoint.over {

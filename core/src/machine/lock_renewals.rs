@@ -1,6 +1,6 @@
-//! Locks that are kept alive: entries of a table with a deadline each, not tasks. They are renewed while the application's
-//! code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1 rows 13–15).
-//! `renewing.rs` sends their requests.
+//! Locks that are kept alive: entries of a table with a deadline each, not tasks. They are renewed while the
+//! application's code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1
+//! rows 13–15). `renewing.rs` sends their requests.
 
 use super::backoff::Backoff;
 use super::id::{EndpointId, RenewalId, RequestId};
@@ -265,8 +265,8 @@ impl<S: Storage> LockRenewals<S> {
         self.find(Subject::of_session(session), is_it)
     }
 
-    /// Adds a registration: the lock ends at `locked_until`, or nothing is known of that, and is renewed for `max` at the
-    /// longest. In a full table one of which only the end of the lock is remembered makes room.
+    /// Adds a registration: the lock ends at `locked_until`, or nothing is known of that, and is renewed for `max` at
+    /// the longest. In a full table one of which only the end of the lock is remembered makes room.
     ///
     /// # Errors
     /// A full table.
@@ -407,8 +407,8 @@ impl<S: Storage> LockRenewals<S> {
         }
     }
 
-    /// An attempt has failed. It is repeated while the lock may last, unless the failure is final. That the lock is lost is
-    /// `passing` while the service does not know the new holder of a session yet.
+    /// An attempt has failed. It is repeated while the lock may last, unless the failure is final. That the lock is
+    /// lost is `passing` while the service does not know the new holder of a session yet.
     pub(super) fn failed(
         &mut self,
         id: RenewalId,
@@ -420,7 +420,7 @@ impl<S: Storage> LockRenewals<S> {
         if is_final(&failure) && !passing {
             // The service has said it: there is no doubt any more.
             renewal.known = true;
-            // Settling goes its own way: it tells whether it was in time.
+            // The settlement itself reports whether it was in time.
             let state = if renewal.settling || renewal.transacted { State::Released } else { State::Lost };
             return self.end_at(id.index(), state, Some(failure), turn.timers);
         }
@@ -586,8 +586,8 @@ impl<S: Storage> LockRenewals<S> {
         }
     }
 
-    /// A message is settled under a transaction. When that commits, the lock is gone, which is no loss and says nothing of the
-    /// service's time; when it is rolled back, the lock goes on, and so do its renewals.
+    /// A message is settled under a transaction. On commit the lock ends, which is neither a loss nor evidence of the
+    /// service's time; on rollback the lock and its renewals continue.
     pub(super) fn set_transacted(&mut self, id: RenewalId) {
         if let Some(renewal) = self.table.find_mut(id.key()) {
             renewal.transacted = true;
@@ -599,8 +599,8 @@ impl<S: Storage> LockRenewals<S> {
         self.get(id).is_some_and(|renewal| renewal.transacted)
     }
 
-    /// A message is not in the application's hands any more. If that was by its settlement, the registration ends with the
-    /// next timers.
+    /// A message is not in the application's hands any more. If that was by its settlement, the registration ends with
+    /// the next timers.
     pub(super) fn message_ended(&mut self, id: RenewalId, timers: &mut Timers<S>) {
         if let Some(renewal) = self.table.find_mut(id.key()).filter(|renewal| !renewal.transacted) {
             renewal.settled = renewal.settling;

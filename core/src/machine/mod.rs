@@ -1,4 +1,5 @@
-//! The client as a pure state machine: its connection, its tokens, and the senders and receivers that outlive its links.
+//! The client as a pure state machine: its connection, its tokens, and the senders and receivers that outlive its
+//! links.
 //!
 //! Pure like the engine below it: bytes and time go in, bytes, deadlines and notices come out. Nothing waits here; a
 //! pending call is a slot that [`ClientMachine::poll_notice`] names when there is news for it.
@@ -104,7 +105,7 @@ pub use tokens::Audience;
 pub struct Clock {
     /// The monotonic clock.
     pub now: Instant,
-    /// UTC; tokens, locks and expiry are told in it.
+    /// UTC, in which tokens, locks and expiry are given.
     pub utc: Timestamp,
 }
 
@@ -115,7 +116,7 @@ pub struct Target<'a> {
     pub host: &'a str,
     /// The port.
     pub port: u16,
-    /// Whether the connection is to be encrypted.
+    /// Whether to encrypt the connection.
     pub tls: bool,
 }
 
@@ -148,11 +149,11 @@ pub struct ClientMachine<S: Storage> {
     settings: Settings<S>,
     settlement: Settlement<S>,
     routes: Routes<S>,
-    /// What the service or the transport said last about something that did not work.
+    /// The last error text of the service or the transport.
     last_description: S::Text,
     /// An earlier connection that still holds messages.
     retired: Spare<S, Connection<S>>,
-    /// The connection in what is told.
+    /// Tracing span of the connection.
     span: Span,
     tokens: Tokens<S>,
     lock_renewals: LockRenewals<S>,
@@ -185,7 +186,7 @@ type Name = heapless::String<32>;
 
 impl<S: Storage> ClientMachine<S> {
     /// A machine without a connection.
-    // Inlined, it is made in its place: on a small machine's stack it would be the largest thing there ever is.
+    // Inlined so that it is built in place: on a small machine it would otherwise be the largest value on the stack.
     #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
         let limits = settings.limits;
@@ -249,13 +250,13 @@ impl<S: Storage> ClientMachine<S> {
         self.settings.external_tokens = false;
     }
 
-    /// What the service or the transport said last when something did not work, whole or cut: the service's texts have
-    /// the tracking id that its support asks for.
+    /// The last error text of the service or the transport, possibly cut. The service's texts have the tracking id that
+    /// its support asks for.
     pub fn last_description(&self) -> &str {
         self.last_description.as_ref()
     }
 
-    /// Notes what an error outside of the machine says, such as the transport's.
+    /// Records the text of an error outside of the machine, such as the transport's.
     pub fn describe_last(&mut self, text: S::Text) {
         self.last_description = text;
     }
@@ -296,7 +297,7 @@ impl<S: Storage> ClientMachine<S> {
         });
     }
 
-    /// Does something that is told as the connection's, whoever's call it is done in.
+    /// Runs `act` in the connection's span.
     fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         let span = core::mem::take(&mut self.span);
         let output = span.within(|| act(self));
@@ -304,7 +305,7 @@ impl<S: Storage> ClientMachine<S> {
         output
     }
 
-    /// Writes what is to be sent; true when there may be more.
+    /// Writes pending output to `tx`; true when there may be more.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut TxOf<S>) -> bool {
         self.within(|machine| machine.transmit(clock, tx))
@@ -320,7 +321,7 @@ impl<S: Storage> ClientMachine<S> {
         wrote
     }
 
-    /// Does what is due.
+    /// Handles due work.
     pub(super) fn act(&mut self, clock: Clock) {
         if self.starved {
             if S::Features::RECEIVERS {
@@ -389,7 +390,7 @@ impl<S: Storage> ClientMachine<S> {
         self.replan(turned, clock);
     }
 
-    /// Schedules again what a wrong local clock has scheduled.
+    /// Reschedules deadlines that were computed with a wrong local clock.
     fn replan(&mut self, turned: bool, clock: Clock) {
         if turned {
             log!(warn, "the local clock is wrong", utc = clock.utc, service = self.service_clock.utc(clock));

@@ -49,14 +49,14 @@ impl<S: Storage> ClientMachine<S> {
         Ok(operation)
     }
 
-    /// A slot for a call that waits for the end of the client, which closes already or is about to. `None` when there are
-    /// too many calls.
+    /// A slot for a call that waits for the end of the client, which closes already or is about to. `None` when there
+    /// are too many calls.
     pub fn start_closing(&mut self) -> Option<OperationId> {
         self.calls.begin(None).ok()
     }
 
-    /// A table of deliveries that has no place for a request, its response, a message out and one in would make calls
-    /// wait for ever: that is told instead.
+    /// Rejects tables too small to make progress: calls need places for a request, its response, a message out and one
+    /// in.
     pub(super) fn check_tables(&self) -> Result<(), Failure<S>> {
         if self.calls.capacity() > super::credit::RESERVE {
             Ok(())
@@ -65,8 +65,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The call has ended, or nobody waits for it any more. A message that was handed over may still be sent; a
-    /// receive takes nothing with it.
+    /// Frees a call that has ended or was dropped. A message that was handed over may still be sent; a dropped receive
+    /// loses no message.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
@@ -180,8 +180,8 @@ impl<S: Storage> ClientMachine<S> {
         Poll::Pending
     }
 
-    /// How long to wait before an attempt that failed is repeated, and counts it; `None` when there is to be no other.
-    /// What a new holder of a session is told while the service has not noticed yet does not count.
+    /// Counts a failed attempt and returns the delay before the next one; `None` when the call has no attempt left.
+    /// Errors during a session takeover do not count as attempts.
     pub(crate) fn retry_delay(
         &mut self,
         endpoint: Option<EndpointId>,

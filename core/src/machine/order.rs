@@ -1,7 +1,7 @@
 //! The order of the messages of a sender that keeps it: one call after the other, retries and all.
 //!
-//! A call has a slot for its place in the order, beside those of its attempts: the calls of a sender are in a chain in which
-//! they began, and the first place in it has its turn.
+//! A call has a slot for its place in the order, beside those of its attempts: the calls of a sender are in a chain in
+//! which they began, and the first place in it has its turn.
 
 use super::calls::State;
 use super::id::{EndpointId, OperationId};
@@ -10,7 +10,8 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use core::task::Poll;
 
-/// Slots that are free before a message gets a place in an order: its own, and one for the attempts of that whose turn it is.
+/// Slots that are free before a message gets a place in an order: its own, and one for the attempts of that whose turn
+/// it is.
 pub(crate) const PLACE_AND_TURN: u8 = 2;
 
 impl<S: Storage> ClientMachine<S> {
@@ -71,7 +72,8 @@ impl<S: Storage> ClientMachine<S> {
         self.calls.capacity().saturating_sub(self.calls.len())
     }
 
-    /// Whether a call may begin that leaves so many slots less one to others; no call waits for a client that has ended.
+    /// Whether a call may begin that leaves so many slots less one to others; no call waits for a client that has
+    /// ended.
     pub(crate) fn has_slots(&self, count: u8) -> bool {
         self.ended().is_some() || (self.check_tables().is_ok() && self.free_calls() >= usize::from(count))
     }
@@ -83,7 +85,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// When a wait for a slot was over, if one was since this was asked last: the deadlines of the others are to be told again.
+    /// When a wait for a slot ended, if one did since the last call: the deadlines of the others must be announced
+    /// again.
     pub(crate) fn take_ended_slot_wait(&mut self) -> Option<Instant> {
         self.slot_wait.take_over()
     }

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Operation(Key),
-    /// A settlement, and what it makes of the message: all that counts is that the response tells of no failure.
+    /// A settlement and its disposition: only the response's status matters.
     Settlement(Key, OutcomeKind),
     /// The renewal of a lock.
     Renewal(Key),

@@ -1,4 +1,4 @@
-//! How the connection stands, for those who watch it.
+//! The connection's phase, and the calls that watch it.
 
 use super::calls::State;
 use super::id::OperationId;
@@ -35,8 +35,8 @@ impl<S: Storage> ClientMachine<S> {
         self.link_up.want(waits || self.calls.has_opening())
     }
 
-    /// What the driver is to do about a connection. Those who watch have news when one is needed, and when none is any
-    /// more.
+    /// What the driver should do about the connection. Watching calls are notified when a connection becomes needed or
+    /// unneeded.
     pub fn handle_want(&mut self) -> Want {
         let want = self.poll_want();
         let needs = self.needs_connection(want);
@@ -46,7 +46,8 @@ impl<S: Storage> ClientMachine<S> {
         want
     }
 
-    /// A slot for a call that waits for another phase; `None` when there are too many calls, or nothing changes any more.
+    /// A slot for a call that waits for another phase; `None` when there are too many calls, or nothing changes any
+    /// more.
     pub fn start_watch(&mut self) -> Option<OperationId> {
         self.start_watch_until(None).ok()
     }

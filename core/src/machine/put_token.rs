@@ -57,7 +57,7 @@ impl<S: Storage> ClientMachine<S> {
         fmt::write(path, format_args!("{address}")).map_err(|_| EngineError::IllegalState)
     }
 
-    /// Sends the request that puts a token. It goes on waiting while the credential that makes the token is asked.
+    /// Sends the put-token request. It stays queued while the credential has not returned the token.
     #[inline(never)]
     pub(super) fn send_token(&mut self, token: TokenId, request: u32, clock: Clock) -> Result<(), Failure<S>> {
         if self.settings.takes_tokens() {

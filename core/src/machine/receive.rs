@@ -18,8 +18,8 @@ use core::task::Poll;
 
 impl<S: Storage> ClientMachine<S> {
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
-    /// taken by the call that returns them: one that is given up before has taken none. No more than `room` are taken now;
-    /// [`ClientMachine::take_more`] has the rest.
+    /// taken by the call that returns them: one that is given up before has taken none. No more than `room` are taken
+    /// now; [`ClientMachine::take_more`] has the rest.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_receive(
         &mut self,
@@ -120,7 +120,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A receive is over: what it asked for and nobody else wants is given back.
+    /// A receive has ended: drains the credit that no other receive wants.
     pub(super) fn end_receive(&mut self, endpoint: Option<u32>, count: u32) {
         let Some(place) = endpoint else { return };
         let Some(found) = self.links.get(place) else { return };
@@ -183,7 +183,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.links.get(place) else { return 0 };
         let (in_session, connection_id) = (endpoint.is_session(), self.link_up.connection_id());
         let live = endpoint.link();
-        // What came less than the shortest lock ago is still locked, whatever the clocks say.
+        // A message that arrived less than the shortest lock ago is still locked, whatever the clocks show.
         let fresh = self.credit.stocked_since(place).filter(|since| clock.now < since.after(SHORTEST_LOCK));
         // What was fetched ahead may have been locked at any time; a session's messages have no locks of their own.
         let asked_at = self.credit.asked_at(place).filter(|_| self.credit.prefetch(place) == 0);

@@ -258,7 +258,7 @@ impl<S: Storage> ClientMachine<S> {
         end.max(self.renewal_of(message).and_then(|id| self.renewed_until(id)))
     }
 
-    /// A lock that ended at `before` was renewed by a request of `asked_at`: what that says of the service's time.
+    /// A lock that ended at `before` was renewed by a request of `asked_at`: evidence of the service's time.
     pub(super) fn lock_renewed(
         &mut self,
         clock: Clock,
@@ -272,8 +272,8 @@ impl<S: Storage> ClientMachine<S> {
         self.lock_given(clock, Some(asked_at), until);
     }
 
-    /// The lock on a message was renewed by the application, which asked for that at `asked_at`, when the ends of locks were
-    /// `known` or not.
+    /// The lock on a message was renewed by the application, which asked for that at `asked_at`, when the ends of locks
+    /// were `known` or not.
     pub fn message_renewed(
         &mut self,
         clock: Clock,
@@ -294,9 +294,9 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The application renews a lock itself, of which nothing may be known here: for as long as that lock can last, no
-    /// settlement tells the service's time. The request may be repeated for a while. Returns whether the ends of locks were
-    /// known until now.
+    /// The application renews a lock itself, possibly one that is not registered here: for as long as that lock can
+    /// last, no settlement is evidence of the service's time. The request may be retried for a while. Returns whether
+    /// the ends of locks were known until now.
     pub fn renews_itself(&mut self, now: Instant) -> bool {
         let known = now >= self.renews_itself;
         self.renews_itself = now.after(LONGEST_LOCK).after(LONGEST_LOCK);

@@ -26,8 +26,8 @@ const IN_VAIN: u32 = 4;
 const LARGE: usize = 10_000;
 
 impl<S: Storage> ClientMachine<S> {
-    /// A place for a request to a node. The last one is not for those whose response waits for its application, which
-    /// may be slow to take it.
+    /// A place for a request to a node. The last place is reserved for requests whose responses the client itself
+    /// handles: an application may be slow to take its response.
     #[inline(never)]
     pub(super) fn start_request(&mut self, node: u32, owner: Owner, deadline: Instant) -> Result<Key, Failure<S>> {
         let full = |_| Failure::no_capacity(Capacity::Deliveries);
@@ -52,7 +52,7 @@ impl<S: Storage> ClientMachine<S> {
         self.start_request(node, owner, deadline)
     }
 
-    /// Encodes and sends a request whose links are up. Without a place for it, it goes on waiting.
+    /// Encodes and sends a request whose links are up. Without a free place it stays queued.
     #[inline(never)]
     pub(super) fn send_request(
         &mut self,
@@ -321,8 +321,8 @@ impl<S: Storage> ClientMachine<S> {
                 let Some(node) = self.channels.take_starved() else { break };
                 self.advance_channel(node, clock);
                 in_vain = if self.channels.is_starved(node) { in_vain + 1 } else { 0 };
-                // The others have their turns with the next room. Those that need the least were first, and the ones that
-                // failed have requests under way, whose ends make room.
+                // The others have their turns with the next room. Those that need the least were first, and the ones
+                // that failed have requests under way, whose ends make room.
                 if in_vain == IN_VAIN {
                     break;
                 }
@@ -398,11 +398,12 @@ impl<S: Storage> ClientMachine<S> {
             let ahead = if connection.free_deliveries() >= LARGE { RESPONSE_CREDIT } else { 1 };
             connection.grant(receiver, awaited + ahead).is_ok_and(|granted| granted <= awaited)
         };
-        // Applications may be slow to take their responses: from the second on they leave room for a renewal and its own.
+        // Applications may be slow to take their responses: from the second on they leave room for a renewal and its
+        // own.
         let spare = usize::from(is_operation && under_way > 0);
         if short || connection.free_deliveries() <= spare {
             if self.channels.has_forgotten(node) {
-                // Responses that nobody waits for any more may never come: the places for them come back with the link.
+                // Responses to abandoned requests may never come: their places are freed with the link.
                 self.node_detached(node, clock);
             }
             self.channels.starve(node);

@@ -11,7 +11,8 @@ use crate::time::{Instant, Millis, Timestamp};
 pub(super) const LONGEST_LOCK: Millis = Millis::from_secs(300);
 /// The shortest lock that an entity can have.
 pub(super) const SHORTEST_LOCK: Millis = Millis::from_secs(5);
-/// How far outside of the interval the local UTC must be to count as wrong: within it, the margin of a renewal is enough.
+/// How far outside of the interval the local UTC must be to count as wrong: within it, the margin of a renewal is
+/// enough.
 const TOLERANCE: i64 = 1_000_000;
 /// A bound widens by one part in so many of its age: 200 parts in a million, four times what quartz clocks drift.
 const DRIFT: i64 = 5_000;
@@ -57,8 +58,8 @@ fn micros(utc: Timestamp) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct ServiceClock {
     least: Option<Bound>,
-    /// Another lower bound: a lock that the service has taken for lost, which may have another reason than its end.
-    /// Nothing is refused, and nothing given back, on account of it.
+    /// A second lower bound, from a lock that the service reported as lost: that may have another reason than its end,
+    /// so no message is refused or released because of it.
     guess: Option<Bound>,
     most: Option<Bound>,
     /// The local UTC has been outside of the interval.
@@ -66,7 +67,7 @@ pub(super) struct ServiceClock {
 }
 
 impl ServiceClock {
-    /// The earliest that it can be at the service, in microseconds: what is certain, or a guess.
+    /// The earliest possible time at the service, in microseconds: certain, or a guess.
     fn earliest(&self, now: Instant) -> Option<i64> {
         self.certain(now).max(self.guess.map(|bound| bound.at_least(now)))
     }
@@ -77,13 +78,13 @@ impl ServiceClock {
         Some(signed(now) + bound.offset + bound.drift(now))
     }
 
-    /// The earliest that it can be at the service by what is certain, in microseconds.
+    /// The earliest possible time at the service by certain evidence, in microseconds.
     fn certain(&self, now: Instant) -> Option<i64> {
         Some(self.least?.at_least(now))
     }
 
-    /// At `now`, it is `time` or later at the service, which may be a guess. Returns whether the local UTC has just turned
-    /// out to be wrong.
+    /// At `now`, it is `time` or later at the service, which may be a guess. Returns whether the local UTC has just
+    /// turned out to be wrong.
     fn is_after(&mut self, clock: Clock, time: i64, guessed: bool) -> bool {
         let known = if guessed { self.earliest(clock.now) } else { self.certain(clock.now) };
         if known.is_none_or(|known| time > known) {
@@ -97,7 +98,8 @@ impl ServiceClock {
         self.compare(clock)
     }
 
-    /// At `since`, it was `time` or earlier at the service. Returns whether the local UTC has just turned out to be wrong.
+    /// At `since`, it was `time` or earlier at the service. Returns whether the local UTC has just turned out to be
+    /// wrong.
     fn was_before(&mut self, clock: Clock, since: Instant, time: i64) -> bool {
         // Times of the service are whole milliseconds, cut.
         let time = time + 999;
@@ -110,7 +112,8 @@ impl ServiceClock {
         self.compare(clock)
     }
 
-    /// Whether it can be later than `time` at the service: else nothing that needed a lock until then tells anything.
+    /// Whether it can be later than `time` at the service: otherwise the success of a call with a lock until then is no
+    /// evidence.
     pub(super) fn may_be_after(&self, now: Instant, time: Timestamp) -> bool {
         self.latest(now).is_none_or(|latest| micros(time) < latest)
     }
@@ -144,15 +147,15 @@ impl ServiceClock {
         since.is_some_and(|since| self.was_before(clock, since, given(SHORTEST_LOCK))) || turned
     }
 
-    /// What was asked for at `since` needed a lock that ends at `until`, and the service has done it. Returns whether the
-    /// local UTC has just turned out to be wrong.
+    /// What was asked for at `since` needed a lock that ends at `until`, and the service has done it. Returns whether
+    /// the local UTC has just turned out to be wrong.
     pub(super) fn within(&mut self, clock: Clock, since: Instant, until: Timestamp) -> bool {
         is_time(until) && self.was_before(clock, since, micros(until))
     }
 
-    /// The service takes what ends at `until` for over: a lock, or a token. Where that was out of the question there is
-    /// another reason: a takeover, a purge, another settlement. In doubt it is a guess: what is scheduled goes by it, and
-    /// nothing is refused. Returns whether the local UTC has just turned out to be wrong.
+    /// The service reports as expired a lock or token that ends at `until`. If it cannot have expired yet, the cause is
+    /// another one (a takeover, a purge, another settlement). If that is uncertain, the bound is a guess: it schedules
+    /// renewals and refuses nothing. Returns whether this has just shown the local UTC to be wrong.
     pub(super) fn ended(&mut self, clock: Clock, until: Timestamp) -> bool {
         let doubtful = self.latest(clock.now).is_none_or(|latest| latest >= micros(until));
         doubtful && is_time(until) && self.is_after(clock, micros(until), true)
@@ -179,8 +182,8 @@ impl ServiceClock {
         self.certain(now).map_or(Timestamp::DOTNET_MIN, |earliest| Timestamp::from_millis(earliest.div_euclid(1_000)))
     }
 
-    /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone once
-    /// that was wrong. For what must not be late.
+    /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone
+    /// once that was wrong. For what must not be late.
     pub(super) fn left(&self, clock: Clock, time: Timestamp) -> Millis {
         if !self.wrong {
             return time.left(self.utc(clock));

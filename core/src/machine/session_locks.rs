@@ -1,4 +1,5 @@
-//! Locks of sessions: asked for with a receiver's link, held as long as that lives (docs/evidence/wire-protocol.md §4.6).
+//! Locks of sessions: asked for with a receiver's link, held as long as that lives (docs/evidence/wire-protocol.md
+//! §4.6).
 
 use super::id::SessionLockId;
 use crate::servicebus::lock_token::LockToken;
@@ -10,8 +11,8 @@ use crate::wire::{Full, Map};
 
 /// Until when a session is locked, in .NET ticks (docs/evidence/wire-protocol.md §4.6).
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
-/// How often the service is asked again while it may take the new holder of a session for a stranger: until the link is
-/// healthy, thirty seconds after the take-over (docs/evidence/pinned-behaviour.md SES44).
+/// The retry interval while the service may reject the new holder of a session: until the link is healthy, thirty
+/// seconds after the takeover (docs/evidence/pinned-behaviour.md SES44).
 pub(super) const TAKEOVER_POLL: Millis = Millis::new(100);
 
 /// The lock of a session that a receiver asks for, or has.
@@ -62,7 +63,7 @@ impl<S: Storage> SessionLocks<S> {
         self.get(id).filter(|lock| lock.granted)
     }
 
-    /// A place for a session that is to be asked for. `accept_timeout` is how long the service may take to find one, in
+    /// A place for a session to be accepted. `accept_timeout` is how long the service may take to find one, in
     /// milliseconds.
     ///
     /// # Errors
@@ -95,7 +96,7 @@ impl<S: Storage> SessionLocks<S> {
         Ok((filter, lock.accept_timeout.filter(|_| lock.choice.id().is_none())))
     }
 
-    /// The peer's attach has come, with these properties and this filter: what it grants.
+    /// Handles the peer's attach: the session in its filter, and the lock in its properties.
     pub(super) fn answered(&mut self, id: SessionLockId, properties: Map<'_>, filter: Map<'_>) {
         let Some(lock) = self.locks.get_mut(id.index()) else { return };
         lock.locked_until =
@@ -149,7 +150,7 @@ impl<S: Storage> SessionLocks<S> {
         self.granted(id).is_some()
     }
 
-    /// The id of the session that is asked for, or held.
+    /// The id of the requested or held session.
     pub(super) fn session(&self, id: SessionLockId) -> Option<&S::Text> {
         self.get(id)?.choice.id()
     }

@@ -27,24 +27,24 @@ pub struct Settings<S: Storage> {
     /// Tokens come from a credential of the application's (Entra ID) instead of the connection string.
     pub external_tokens: bool,
     /// A message without an id that is sent gets a UUID, the same in every attempt: an entity that detects duplicates
-    /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device whose
-    /// seed is the same after each start would repeat its ids.
+    /// then drops what a lost answer has stored twice. On by default; without effect in fixed storage, since a device
+    /// whose seed is the same after each start would repeat its ids.
     pub message_ids: bool,
     /// A connection is opened in one round trip instead of three: the SASL mechanism is chosen, and the connection, the
     /// session and the links of `$cbs` are opened, before the service has answered its part. On by default in fixed
-    /// storage, for radios. The order of the answers stays the same; that the service takes it is concluded from what is
-    /// known of it (docs/evidence/service-evidence.md §1), not seen. So when such a connection fails before the service's
-    /// open, the next one waits for each answer; what works first is kept.
+    /// storage, for radios. The order of the answers stays the same; that the service accepts this is concluded from
+    /// its known behaviour (docs/evidence/service-evidence.md §1), and was not observed. So when such a connection
+    /// fails before the service's open, the next one waits for each answer; the first way that works is kept.
     pub pipelined_opening: bool,
-    /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which is how the
-    /// service is asked for it. The client then receives from one entity only, the first that it receives from.
+    /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which requests
+    /// that from the service. The client then receives from one entity only, the first that it receives from.
     pub cross_entity_transactions: bool,
 }
 
 impl<S: Storage> fmt::Debug for Settings<S> {
     /// Without the key or the signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its parts have texts of their own; what is no connection string may hold a key anywhere.
+        // Parts of a valid connection string are formatted one by one; an invalid one may hold a key anywhere.
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
         f.debug_struct("Settings")
             .field("connection_string", &parsed)
@@ -136,7 +136,7 @@ impl<S: Storage> Settings<S> {
         S::Features::EXTERNAL_TOKENS && self.external_tokens
     }
 
-    /// What the connection string says; only its endpoint where tokens come from outside.
+    /// The parsed connection string; only its endpoint where tokens come from a credential.
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();
         let usable = |parsed: &ConnectionString<'_>| {

@@ -1,4 +1,5 @@
-//! Settling: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row 25).
+//! Settling: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row
+//! 25).
 
 use super::calls::{Outcome, State};
 use super::hold::Hold;
@@ -20,7 +21,7 @@ use crate::wire::transaction::TransactionalState;
 use core::task::Poll;
 
 impl<S: Storage> ClientMachine<S> {
-    /// Settles a message and waits for the service's confirmation. `entity` is what it was received from.
+    /// Settles a message and waits for the service's confirmation. `entity` is the source of the message.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,
@@ -127,8 +128,8 @@ impl<S: Storage> ClientMachine<S> {
         Poll::Ready(self.settlement_answered(clock, operation, message, answer))
     }
 
-    /// The service has answered a settlement, or it has failed: what the answer says of the service's time. A settlement
-    /// that was taken was inside of the lock.
+    /// A settlement was answered or has failed: updates the estimate of the service's time. An accepted settlement
+    /// arrived before the lock ended.
     fn settlement_answered(
         &mut self,
         clock: Clock,
@@ -161,7 +162,7 @@ impl<S: Storage> ClientMachine<S> {
         // Attempts end no later than `try_timeout` after they began.
         let Some(deadline) = self.timers.get(Timer::Call, operation.0.index) else { return };
         let since = deadline - self.settings.retry.try_timeout;
-        // One that had surely passed by then was renewed by somebody else: that says nothing.
+        // A lock that had certainly ended by then was renewed by another client: no evidence.
         if self.service_clock.surely(since) <= until {
             self.lock_held(clock, since, until);
         }
@@ -189,7 +190,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A link is over: what is left of it in the engine goes, and its messages cannot be settled on it any more.
+    /// A link has ended: removes its rest from the engine; its messages can no longer be settled on it.
     pub(super) fn forget_link(&mut self, link: LinkId) {
         self.routes.take(link);
         let Some(connection) = &mut self.connection else { return };
@@ -213,7 +214,7 @@ impl<S: Storage> ClientMachine<S> {
         let (Some(delivery), Some(connection)) = (self.delivery_of(message.origin), &mut self.connection) else {
             return Ok(false);
         };
-        // A settlement that somebody waits for is not disturbed; one whose call was given up is said again.
+        // A settlement with a waiting call is left alone; one whose call was dropped is sent again.
         let before = connection.user(delivery);
         let awaited = before
             .and_then(|place| self.calls.state_at(place))

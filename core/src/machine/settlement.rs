@@ -19,7 +19,8 @@ pub(super) const STEPS: u32 = 64;
 pub struct Locked {
     pub(crate) origin: Origin,
     pub(crate) token: Option<LockToken>,
-    /// When its lock ends; while it is settled, the end by which that tells the service's time, a session's as well.
+    /// When its lock ends. During a settlement, the end that serves as evidence of the service's time; also a
+    /// session's.
     pub(crate) locked_until: Option<Timestamp>,
 }
 
@@ -34,7 +35,7 @@ struct Held {
 
 /// The messages that the application has taken and not settled, by the places of their deliveries.
 pub(super) struct Settlement<S: Storage> {
-    /// Where the round through all messages goes on.
+    /// Where the round through all messages continues.
     next: usize,
     /// No round begins before.
     rests_until: Instant,
@@ -99,8 +100,8 @@ impl<S: Storage> Settlement<S> {
         self.change(delivery, |held| held.renewal = Some(renewal));
     }
 
-    /// Takes a message whose lock has ended long ago, at the service's time `utc`. Looks at no more than `steps` places,
-    /// and goes through all of them no more often than once a second.
+    /// Takes a message whose lock has ended long ago, at the service's time `utc`. Looks at no more than `steps`
+    /// places, and goes through all of them no more often than once a second.
     pub(super) fn forget_next(&mut self, now: Instant, utc: Timestamp, steps: &mut u32) -> Option<DeliveryId> {
         if now < self.rests_until {
             return None;
@@ -121,7 +122,7 @@ impl<S: Storage> Settlement<S> {
         None
     }
 
-    /// Whether a round goes on with the next call.
+    /// Whether a round continues with the next call.
     pub(super) fn is_searching(&self) -> bool {
         self.next > 0
     }

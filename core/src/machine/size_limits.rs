@@ -10,13 +10,13 @@ pub struct SizeLimits {
     pub batch: u64,
 }
 
-/// The limits that senders assume when the link tells none (docs/evidence/wire-protocol.md §3.3).
+/// The limits that senders assume when the link announces none (docs/evidence/wire-protocol.md §3.3).
 const DEFAULT_SIZE: u64 = 1 << 20;
 /// The limit of a batch where a message may have less than a mebibyte.
 const STANDARD_SIZE: u64 = 1 << 18;
 
 impl SizeLimits {
-    /// The limits of a link, which are zero where the service has told none.
+    /// The limits of a link; zero where the service announced none.
     pub(super) fn of(message: u64, batch: u32) -> Self {
         let message = if message == 0 { DEFAULT_SIZE } else { message };
         let assumed = if message >= DEFAULT_SIZE { DEFAULT_SIZE } else { STANDARD_SIZE };

@@ -18,7 +18,7 @@ impl SlotWait {
         }
     }
 
-    /// The end of the first wait, or of what comes before.
+    /// The end of the first wait, or an earlier deadline.
     pub(super) fn next(&self, other: Option<Instant>) -> Option<Instant> {
         self.until.into_iter().chain(other).min()
     }

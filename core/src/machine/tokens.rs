@@ -40,11 +40,11 @@ const PAUSES: RetryPolicy = RetryPolicy {
 /// How long before its end a token that is signed here is renewed: a quarter of an hour, since the local clock may be
 /// ten minutes behind the service's before there is any evidence of that.
 const SIGNED_MARGIN: Millis = Millis::from_secs(15 * 60);
-/// How long before its end another token is asked for: credentials keep theirs until five minutes before the end.
+/// How long before its end a token is replaced: credentials cache theirs until five minutes before the end.
 const GIVEN_MARGIN: Millis = Millis::from_secs(7 * 60);
 
-/// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or `margin` before its end
-/// where that is later.
+/// When to renew a token that lives from `now` until `expiry`: at three quarters of its life, or `margin` before its
+/// end where that is later.
 fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp, margin: Millis) -> Instant {
     let life = expiry.left(utc);
     now.after(life.before_end(life, 4, margin))
@@ -64,7 +64,7 @@ fn too_long<S: Storage>() -> Failure<S> {
 /// call or with a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It is to be put.
+    /// Ready to be put.
     Due,
     /// A request puts it.
     Asked,
@@ -95,7 +95,7 @@ struct Token<S: Storage> {
     channels: u8,
     /// Senders and receivers of the entity and its sub-queues.
     links: u32,
-    /// Attempts that failed in a row, on whatever connections.
+    /// Attempts that failed in a row, across connections.
     backoff: Backoff,
     request: Option<RequestId>,
     /// Why it was refused, while that is news.
@@ -149,7 +149,7 @@ pub(super) struct Attempt<'a, S: Storage> {
 // In this order: the places of small fields before the tables fit into the instructions of small machines.
 #[repr(C)]
 pub(super) struct Tokens<S: Storage> {
-    /// The credential is to be asked.
+    /// The credential must be asked.
     wanted: bool,
     /// Its answer is missing.
     pending: bool,
@@ -162,8 +162,8 @@ pub(super) struct Tokens<S: Storage> {
     table: TableOf<S, room::Links, Token<S>>,
     /// Finds them by their entities' names where there may be many.
     names: Spare<S, S::Index>,
-    /// The last token of an external credential, and its end; where there is no room for it, the credential is asked for
-    /// each entity.
+    /// The last token of an external credential, and its end. Storage without room for it asks the credential for each
+    /// entity.
     kept: Spare<S, (S::Payload, Timestamp)>,
 }
 
@@ -315,8 +315,8 @@ impl<S: Storage> Tokens<S> {
         tokens.any(|token| !token.valid && !token.held_up && token.state != State::Parked)
     }
 
-    /// A new call: a token that could not be put is put again, with the attempts that a call has. One that waits for its
-    /// pause goes on waiting.
+    /// A new call: a token that could not be put is put again, with the attempts of a call. A pause under way
+    /// continues.
     pub(super) fn retry(&mut self, id: TokenId) {
         let parked = self.table.find_mut(id.key()).filter(|token| token.state == State::Parked);
         if let Some(token) = parked {
@@ -326,7 +326,7 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
-    /// A token's pause is over, or it is to be renewed.
+    /// A token's pause is over, or its renewal is due.
     pub(super) fn handle_timer(&mut self, place: u32) {
         if let Some(token) = self.table.get_mut(place).filter(|token| token.state == State::Resting) {
             token.state = State::Due;
@@ -347,8 +347,8 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
-    /// The connection is gone, and with it all that the service has accepted. Attempts that failed still count: else each
-    /// connection would bring as many again.
+    /// The connection is gone, and with it all that the service has accepted. Attempts that failed still count: else
+    /// each connection would bring as many again.
     pub(super) fn handle_disconnected(&mut self, timers: &mut Timers<S>) {
         self.wanted = false;
         self.pending = false;
@@ -371,7 +371,7 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
-    /// What is to be done about a token, while there is a connection.
+    /// The next action for a token, while there is a connection.
     pub(super) fn poll_effect(&mut self) -> Option<Effect<S>> {
         loop {
             let place = self.marked.take()?;
@@ -467,9 +467,9 @@ impl<S: Storage> Tokens<S> {
         self.mark(id);
     }
 
-    /// A token could not be put. While the old one still counts, attempts never end. After that, the calls that wait end
-    /// when waiting does not help, and the next attempt is left to the next call. `expired` if the service says so: the
-    /// next one is signed by a better clock.
+    /// A token could not be put. While the previous one is valid, attempts continue indefinitely. Afterwards the
+    /// waiting calls fail where waiting does not help, and the next call makes the next attempt. `expired` if the
+    /// service reports expiry: the next token is signed with a corrected clock.
     #[inline(never)]
     pub(super) fn refused(&mut self, id: TokenId, failure: Failure<S>, expired: bool, attempt: &mut Attempt<'_, S>) {
         let Some(token) = self.table.find_mut(id.key()) else { return };
@@ -480,7 +480,7 @@ impl<S: Storage> Tokens<S> {
         let Attempt { now, settings, random, timers, .. } = attempt;
         let may_help = failure.is_transient() || (expired && !settings.takes_tokens());
         if settings.takes_tokens() && !may_help && failure.reason().is_some() {
-            // The service does not want the credential's token: it is asked for another.
+            // The service refuses the credential's token: requests another.
             self.kept.take();
         }
         let hopeless = !token.valid && (!may_help || token.backoff.is_exhausted(&settings.retry));
@@ -506,7 +506,7 @@ impl<S: Storage> Tokens<S> {
     }
 }
 
-/// What is asked of a credential outside of the connection string.
+/// The state of the external credential.
 impl<S: Storage> Tokens<S> {
     /// A token's request can be sent, and needs a text of the credential's.
     pub(super) fn want_text(&mut self, id: TokenId) {
@@ -551,7 +551,7 @@ impl<S: Storage> Tokens<S> {
         expiry > self.get(id).filter(|known| known.valid).map_or(utc, |known| known.expiry.max(utc))
     }
 
-    /// Whether the credential is to be asked.
+    /// Whether the credential must be asked.
     pub(super) fn wants_credential(&self) -> bool {
         self.wanted
     }
@@ -561,12 +561,12 @@ impl<S: Storage> Tokens<S> {
         self.pending
     }
 
-    /// Nothing more is asked of the credential until the next request needs it.
+    /// The credential is not asked again until a request needs it.
     pub(super) fn take_wanted(&mut self) -> bool {
         core::mem::take(&mut self.wanted)
     }
 
-    /// The credential is asked now, or has answered.
+    /// Sets whether an answer of the credential is pending.
     pub(super) fn set_pending(&mut self, pending: bool) {
         self.pending = pending;
     }

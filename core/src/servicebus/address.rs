@@ -75,7 +75,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// What is in front of `/suffix`, whatever the suffix's case.
+/// The path in front of `/suffix`, ignoring the suffix's case.
 fn strip_suffix<'a>(path: &'a str, suffix: &str) -> Option<&'a str> {
     let at = path.len().checked_sub(suffix.len())?;
     let (head, tail) = (path.get(..at)?, path.get(at..)?);

@@ -1,4 +1,4 @@
-//! Why a body is not what was asked for.
+//! Errors for a body of another kind than requested.
 
 use crate::wire::DecodeError;
 use core::fmt;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What a connection string says about who connects.
+/// The credentials in a connection string.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionCredential<'a> {
     /// A key to sign tokens with.
@@ -147,7 +147,7 @@ impl<'a> ConnectionString<'a> {
         Ok(Self { host, port, credential, entity_path, use_development_emulator })
     }
 
-    /// Whether the connection is to be encrypted: always, but for an emulator.
+    /// Whether to encrypt the connection: always, except for an emulator.
     pub fn uses_tls(&self) -> bool {
         !self.use_development_emulator
     }
@@ -164,7 +164,7 @@ impl<'a> ConnectionString<'a> {
 }
 
 fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
-    // Whatever the scheme says: only the host counts (docs/evidence/pinned-behaviour.md ERR14).
+    // The scheme is ignored: only the host counts (docs/evidence/pinned-behaviour.md ERR14).
     let behind_scheme = cut(endpoint, b':').1.and_then(|rest| rest.strip_prefix("//"));
     let rest = behind_scheme.unwrap_or(endpoint);
     let (authority, _) = cut(cut(rest, b'/').0, b'?');
@@ -192,8 +192,8 @@ fn is_word(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// What comes before the first `separator`, and what comes behind it. All that is taken apart here goes through this
-/// one function: the searches of `str` are compiled for each kind of pattern anew.
+/// The parts before and behind the first `separator`. All parsing here uses this one function: the searches of `str`
+/// are compiled anew for each kind of pattern.
 #[inline(never)]
 pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
     match text.bytes().position(|byte| byte == separator) {

@@ -160,7 +160,7 @@ impl<'a> Disposition<'a> {
         }
     }
 
-    /// The state that tells it; `details` are its entries.
+    /// Its delivery state; `details` are its entries.
     pub(crate) fn state<'s>(&self, details: Map<'s>) -> messaging::Outcome<'s> {
         let modified = |undeliverable_here| {
             messaging::Outcome::Modified(Modified {

@@ -1,4 +1,4 @@
-//! The name of what is sent to or received from.
+//! The name of an entity to send to or receive from.
 
 use super::address::{Address, SubQueue};
 use crate::storage::Storage;

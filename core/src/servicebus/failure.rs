@@ -30,7 +30,7 @@ pub enum Cause {
     Timeout,
     /// The client, sender or receiver is closed.
     Closed,
-    /// The service's list has no end: it sends what it has sent before.
+    /// The service's list has no end: it repeats entries.
     Endless,
     /// The service's answer cannot be read.
     Malformed,
@@ -102,7 +102,7 @@ impl<S: Storage> Failure<S> {
         Self { cause, uncertain: false, description: S::Description::default() }
     }
 
-    /// A table is full, or what was given is too large for its place.
+    /// A table is full, or a value is too large for its place.
     pub(crate) fn no_capacity(capacity: Capacity) -> Self {
         Self::new(Cause::Engine(EngineError::NoCapacity(capacity)))
     }

@@ -1,4 +1,4 @@
-//! The operations of `<entity>/$management`: what is asked and what comes back (docs/evidence/wire-protocol.md §5).
+//! The operations of `<entity>/$management`: requests and responses (docs/evidence/wire-protocol.md §5).
 
 use super::disposition::{DeadLetterOptions, Disposition};
 use super::failure::{Cause, Failure};
@@ -14,13 +14,14 @@ use crate::wire::{Array, Compound, Encode, MapWriter, Sink, Value, measure, put_
 /// `get-message-sessions` without a time: sessions that have messages or a state.
 const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
 
-/// What is asked of an entity: encodes as the map in the body. Each operation is a type of its own, so that a program
-/// holds the code of those that it uses.
+/// A request to an entity: encodes as the map in the body. Each operation is a type of its own, so that a program links
+/// only the operations that it uses.
 pub trait Request: Encode + Sync {
     /// The name of the operation.
     fn name(&self) -> &'static str;
 
-    /// Whether the service does it twice when it is asked twice, so that a lost answer must not be asked for again.
+    /// Whether the service repeats the operation for a repeated request, so that it must not be retried after a lost
+    /// answer.
     fn doubles(&self) -> bool {
         false
     }

@@ -117,13 +117,13 @@ enum Content {
 
 /// A message to be sent. It owns its parts, so that it can be kept, cloned and moved to other tasks.
 ///
-/// It is made from bytes or text, or with [`Message::json`] from what can be serialized, and sent by reference:
+/// It is made from bytes or text, or with [`Message::json`] from a serializable value, and sent by reference:
 ///
 /// ```
 /// use servicebus_core::servicebus::{AsMessage, Message};
 ///
-/// let message = Message::new("an order").with_message_id("42").with_property("priority", 3).with_property("priority", 4);
-/// assert_eq!(message.as_message().application_properties.get("priority"), Some(4.into()));
+/// let message = Message::new("an order").with_message_id("42").with_property("priority", 3).with_property("priority",
+/// 4); assert_eq!(message.as_message().application_properties.get("priority"), Some(4.into()));
 /// ```
 ///
 /// Its application properties are kept encoded: borrowing it for a send neither allocates nor walks them. Setting one
@@ -222,7 +222,7 @@ impl Message {
         Self { body, ..Self::default() }
     }
 
-    /// A message whose body is `value` as JSON; its content type says so.
+    /// A message whose body is `value` as JSON, with that content type.
     ///
     /// # Errors
     /// A value that cannot be serialized.

@@ -100,7 +100,7 @@ reasons! {
     LinkStolen = "amqp:link:stolen", 410, "ServiceBusError", false;
     /// A condition of AMQP's or of the entity's state does not hold.
     PreconditionFailed = "amqp:precondition-failed", 412, "ServiceBusError", false;
-    /// The peer could not decode what was sent.
+    /// The peer could not decode a frame.
     DecodeError = "amqp:decode-error", 400, "ServiceBusError", false;
     /// A field had a value that is not allowed.
     InvalidField = "amqp:invalid-field", 400, "ServiceBusError", false;

@@ -204,7 +204,7 @@ impl<S: Storage> ReceivedMessage<S> {
         serde_json::from_slice(self.bytes().map_err(serde::de::Error::custom)?)
     }
 
-    /// The body, whatever its kind.
+    /// The body, of any kind.
     ///
     /// # Errors
     /// A body that cannot be decoded.
@@ -304,7 +304,7 @@ impl<S: Storage> ReceivedMessage<S> {
         self.section()?.group_sequence()
     }
 
-    /// When the message was made, as the sender says, or as the service does for a message with a time to live.
+    /// When the message was created: set by the sender, or by the service for a message with a time to live.
     pub fn creation_time(&self) -> Option<Timestamp> {
         self.section()?.creation_time()
     }
@@ -349,7 +349,7 @@ impl<S: Storage> ReceivedMessage<S> {
         self.annotation(ENQUEUED_SEQUENCE_NUMBER)?.as_i64()
     }
 
-    /// When the lock ends, as told at delivery or by the last renewal; `None` without a lock.
+    /// When the lock ends, by the delivery or the last renewal; `None` without a lock.
     pub fn locked_until(&self) -> Option<Timestamp> {
         if self.lock_token.is_some() { self.locked_until } else { None }
     }
@@ -424,7 +424,7 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
-/// The same message to be sent once more: what its sender set is kept, what the service set is left out.
+/// The same message for sending again: properties set by its sender are kept, those set by the service are left out.
 impl<S: Storage> AsMessage for ReceivedMessage<S> {
     fn as_message(&self) -> MessageRef<'_> {
         let view = self.view();

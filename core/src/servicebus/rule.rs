@@ -181,7 +181,7 @@ pub struct RuleRef<'a> {
     pub filter: RuleFilterRef<'a>,
     /// A SQL action that changes them.
     pub action: Option<&'a str>,
-    /// When it was made; only told by the service.
+    /// When it was created; set only by the service.
     pub created_at: Option<Timestamp>,
 }
 

@@ -66,12 +66,12 @@ pub fn expiry(token: &str) -> Timestamp {
     ends(told.unwrap_or_default())
 }
 
-/// The end that a token's field tells.
+/// The end in a token's `se` field.
 fn ends(field: &str) -> Timestamp {
     decimal(field).map_or(Timestamp::DOTNET_MAX, |seconds| Timestamp::from_secs(i64::from(seconds)))
 }
 
-/// Percent-encodes what is written through it, but for what form encoding leaves alone.
+/// Percent-encodes the text written through it, except for the characters that form encoding leaves alone.
 struct Encoded<T>(T);
 
 impl<T: fmt::Display> fmt::Display for Encoded<T> {
@@ -164,7 +164,8 @@ impl<'a> SharedAccessSignature<'a> {
         ends(self.expiry)
     }
 
-    /// When the token ends, where its field is a second of the calendar in digits and nothing else: what a service goes by.
+    /// When the token ends, where its field is a second of the calendar in digits and nothing else: what a service goes
+    /// by.
     pub fn exact_expiry(&self) -> Option<Timestamp> {
         let digits = !self.expiry.is_empty() && self.expiry.bytes().all(|byte| byte.is_ascii_digit());
         let seconds = self.expiry.parse().ok().filter(|_| digits)?;

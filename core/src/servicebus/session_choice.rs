@@ -15,7 +15,7 @@ pub enum SessionChoice<S: Storage> {
     NonExclusive {
         /// Its id; `None` for any that has messages and is not locked.
         id: Option<S::Text>,
-        /// The token of the lock: takes the session over from the receiver that has it. Never told in events.
+        /// The token of the lock: takes the session over from the receiver that has it. Never logged.
         token: Option<LockToken>,
     },
 }

@@ -56,8 +56,8 @@ pub(crate) fn encode<'b, S: Storage>(session: &SessionChoice<S>, buffer: &'b mut
     Ok(Map::of_encoded(1, buffer.get(..len).unwrap_or_default()))
 }
 
-/// What the peer's attach grants of what was asked for; `None` when it names no session, or no token where one is
-/// needed: a peer that does not know a filter leaves it out of its answer (AMQP 1.0 §3.5.3).
+/// The session that the peer's attach grants; `None` when it names no session, or no token where one is needed: a peer
+/// that does not know a filter leaves it out of its answer (AMQP 1.0 §3.5.3).
 pub(crate) fn granted<S: Storage>(asked: &SessionChoice<S>, filters: Map<'_>) -> Option<SessionChoice<S>> {
     let get = |name| match filters.get(name) {
         // Some peers describe the value, others do not (docs/evidence/wire-protocol.md §0 fact 9).

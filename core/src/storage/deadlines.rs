@@ -21,7 +21,7 @@ pub trait Deadlines {
     fn get(&self, row: usize, place: u32) -> Option<Instant>;
     /// Sets or clears the deadline of a place; true when [`Deadlines::next`] is earlier than before.
     fn set(&mut self, row: usize, place: u32, at: Option<Instant>) -> bool;
-    /// The earliest deadline, or a time before it: what was cleared or put off is not looked for.
+    /// The earliest deadline, or a time before it: cleared and postponed deadlines are not searched for.
     fn next(&self) -> Option<Instant>;
     /// Clears a deadline that has passed and returns its row and place.
     fn pop(&mut self, now: Instant) -> Option<(usize, u32)>;
@@ -34,7 +34,8 @@ pub const fn deadlines(links: usize, deliveries: usize, prefetch: bool) -> usize
     rows * links + DELIVERY_ROWS * deliveries + SMALL_ROWS * FEW
 }
 
-/// Deadlines for `L` links and `D` deliveries, `N` together ([`deadlines`]): a scan of a few entries finds the earliest.
+/// Deadlines for `L` links and `D` deliveries, `N` together ([`deadlines`]): a scan of a few entries finds the
+/// earliest.
 #[derive(Debug)]
 pub struct FixedDeadlines<const L: usize, const D: usize, const N: usize> {
     next: Option<Instant>,

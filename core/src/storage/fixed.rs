@@ -28,11 +28,11 @@ use core::fmt;
 /// | `sessions` | AMQP sessions of the connection | 1 |
 /// | `messages` | encoded messages that wait to be sent or to be taken; a delivery keeps its message only until that is written or taken. Three are for a request, its response and a message to send, the rest for messages that come in | half of the deliveries and one more, at least 4 |
 ///
-/// Sizes that no client can work with do not compile, and the error says the least that does. `engine_alone: true` allows
-/// them for a [`Connection`](crate::engine::Connection) without a client.
+/// Sizes that no client can work with do not compile, and the error names the least that does. `engine_alone: true`
+/// allows them for a [`Connection`](crate::engine::Connection) without a client.
 ///
-/// Sending, one by one and in batches, is always there. Capabilities are off unless they are declared. A call that needs one
-/// which is off does not compile, and what is off takes no memory ([`Features`](crate::storage::Features)):
+/// Sending, one by one and in batches, is always there. Capabilities are off unless they are declared. A call that
+/// needs one which is off does not compile, and what is off takes no memory ([`Features`](crate::storage::Features)):
 ///
 /// | Key | Capability |
 /// |---|---|
@@ -262,7 +262,8 @@ pub type FixedText = heapless::String<128>;
 pub const FEW_REQUESTS: usize = 3;
 /// Locks that are renewed at once.
 pub const FEW_RENEWALS: usize = 2;
-/// Nodes that are asked: `$cbs`, and two entities with the capability for that; one that was not asked for a while makes room for another.
+/// Nodes that are asked: `$cbs`, and two entities with the capability for that; one that was not asked for a while
+/// makes room for another.
 pub const FEW_NODES: usize = 3;
 
 /// Takes what fits, up to the end of a character.

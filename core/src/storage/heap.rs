@@ -42,7 +42,7 @@ impl Storage for Heap {
     }
 }
 
-/// Containers grow, whatever their room.
+/// Containers grow on demand.
 impl<R> Room<R> for Heap {
     type Table<T> = HeapTable<T>;
     type Slots<T> = Vec<Option<T>>;
@@ -142,7 +142,7 @@ impl Payload for Bytes {
     }
 }
 
-/// Encodes a value into what is left of a chunk, or of another one in its place.
+/// Encodes a value into the rest of a chunk, or into a new chunk in its place.
 fn encode_in_chunk(chunk: &mut BytesMut, value: &dyn Encode) -> Result<Bytes, Full> {
     // Written in place: all of the chunk counts as written, and is cleared once for many messages. Memory that grows is
     // appended to piece by piece. What is left of the chunk may be too small, but is not likely to be: it is worth a

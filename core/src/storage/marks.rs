@@ -1,6 +1,6 @@
 //! Marked places of a table.
 
-/// Places of a table for which something is to be done: each is in here once, and is taken in turn.
+/// Places of a table with pending work: each is in here once, and they are taken in turn.
 pub trait Marks {
     /// No place.
     fn empty() -> Self;

@@ -1,9 +1,9 @@
 //! Where bytes and tables live.
 //!
-//! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given; messages
-//! are copied out of the receive buffer into chunks that they share. A storage that
-//! [`fixed_storage!`](crate::fixed_storage) makes needs no allocator at all, its sizes and [capabilities](Features) written
-//! once. Both are types, not features: one build holds both, and one test run tests both.
+//! One type parameter, [`Storage`], decides for the whole state machine. `Heap` grows up to the limits it is given;
+//! messages are copied out of the receive buffer into chunks that they share. A storage that
+//! [`fixed_storage!`](crate::fixed_storage) makes needs no allocator at all, its sizes and [capabilities](Features)
+//! written once. Both are types, not features: one build holds both, and one test run tests both.
 
 mod chain;
 #[cfg(feature = "alloc")]
@@ -76,8 +76,8 @@ pub struct Limits {
     pub outbox: usize,
     /// Bytes of one message that comes in on a link without a max-message-size of its own.
     pub message: usize,
-    /// Bytes of messages that have come in and are not taken, over all links: beyond it the peer gets no window. One
-    /// message always has room, whatever its size. Storage that bounds messages by places needs no such bound.
+    /// Bytes of received messages that are not taken yet, over all links: beyond it the peer gets no window. One
+    /// message always has room, however large. Storage that bounds messages by places needs no such bound.
     pub buffered: usize,
 }
 
@@ -197,11 +197,12 @@ pub trait Storage:
     /// The capabilities of the client.
     type Features: Features;
 
-    /// The largest frame that the receive buffer can hold, whatever is asked for.
+    /// The largest frame that the receive buffer can hold: an upper bound for the setting.
     const MAX_FRAME_SIZE: u32;
     /// Whether messages without an id get one, unless the settings say otherwise.
     const MESSAGE_IDS: bool = false;
-    /// Whether a connection is opened without waiting for each of the service's answers, unless the settings say otherwise.
+    /// Whether a connection is opened without waiting for each of the service's answers, unless the settings say
+    /// otherwise.
     const PIPELINES: bool = true;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes. The driver owns it.
@@ -276,8 +277,8 @@ pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
     /// # Errors
     /// A value that has no room; so do the others.
     fn encode(value: &dyn Encode) -> Result<Self, Full>;
-    /// Encodes `value` in its `place`, which is empty where it has no room; in memory that earlier payloads have left, many
-    /// to one allocation.
+    /// Encodes `value` in its `place`, which is empty where it has no room; in memory that earlier payloads have left,
+    /// many to one allocation.
     fn encode_in(place: &mut Option<Self>, memory: Option<&mut Self::Encoder>, value: &dyn Encode) -> Result<(), Full>;
     /// Appends a value, or nothing and [`Full`].
     fn append(encoder: &mut Self::Encoder, value: &dyn Encode) -> Result<(), Full>;
@@ -297,7 +298,7 @@ pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
 /// What payloads of storage `S` are encoded into.
 pub type EncoderOf<S> = <<S as Storage>::Payload as Payload>::Encoder;
 
-/// Names an entry of a [`Table`]. The generation tells it from later entries in the same place.
+/// Names an entry of a [`Table`]. The generation distinguishes it from later entries in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The place.
@@ -389,12 +390,12 @@ pub trait Table<T> {
     /// One past the highest place ever used, to walk all entries.
     fn end(&self) -> u32;
 
-    /// The entry with this key; `None` when it is gone, whoever took its place.
+    /// The entry with this key; `None` when it is gone, even if its place has a new entry.
     fn find(&self, key: Key) -> Option<&T> {
         if self.key(key.index) == Some(key) { self.get(key.index) } else { None }
     }
 
-    /// The entry with this key; `None` when it is gone, whoever took its place.
+    /// The entry with this key; `None` when it is gone, even if its place has a new entry.
     fn find_mut(&mut self, key: Key) -> Option<&mut T> {
         if self.key(key.index) == Some(key) { self.get_mut(key.index) } else { None }
     }
@@ -446,8 +447,8 @@ pub trait Payloads<P, B>: Default {
     fn free(&self) -> usize;
 }
 
-/// Bytes that are filled in at the end and taken from the front: what is received, what is to be sent, and control frames
-/// until there is room for them among the latter.
+/// A buffer that is filled at the end and emptied from the front: for received bytes, for bytes to send, and for
+/// control frames that wait for room among the latter.
 pub trait Buffer {
     /// An empty buffer for up to `limit` bytes.
     fn bounded(limit: usize) -> Self;

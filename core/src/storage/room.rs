@@ -47,7 +47,7 @@ pub enum Requests {}
 /// Every lock that is renewed.
 #[derive(Debug)]
 pub enum Renewals {}
-/// Every node that is asked by requests.
+/// Every node that requests go to: `$cbs` and `<entity>/$management`.
 #[derive(Debug)]
 pub enum Nodes {}
 /// Every receiver of a session.

@@ -1,4 +1,4 @@
-//! Text that is shared by whoever holds it.
+//! Reference-counted text.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

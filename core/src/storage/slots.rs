@@ -13,7 +13,7 @@ impl<S: Room<R>, R, T> Default for Slots<S, R, T> {
 }
 
 impl<S: Room<R>, R, T> Slots<S, R, T> {
-    /// Puts a value at a place and returns what was there; out of bounds it returns the value itself.
+    /// Puts a value at a place and returns the previous one; out of bounds it returns the value itself.
     pub(crate) fn put(&mut self, index: usize, value: T) -> Option<T> {
         if self.end() <= index {
             S::grow(&mut self.0, index + 1);

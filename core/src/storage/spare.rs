@@ -35,7 +35,8 @@ impl<S: Storage, T> Spare<S, T> {
         }
     }
 
-    /// Keeps what is in another place, which is empty afterwards. What is not kept is dropped where it is.
+    /// Moves the value of another place here; the other place is empty afterwards. Storage without room drops the
+    /// value.
     #[inline(always)]
     pub(crate) fn keep_from(&mut self, place: &mut Option<T>) {
         if self.0.capacity() == 0 {

@@ -11,7 +11,7 @@ use core::fmt;
 /// What tokens are for.
 const SCOPE: &str = "https://servicebus.azure.net/.default";
 
-/// A credential of the Azure SDK as the client takes it.
+/// Adapts a credential of the Azure SDK to the client's trait.
 #[derive(Clone)]
 pub struct AzureCredential(Arc<dyn TokenCredential>);
 

@@ -5,7 +5,7 @@ use crate::driver;
 use crate::storage::{Heap, Storage};
 use core::future::Future;
 
-/// A [`Credential`] as the driver takes it.
+/// Adapts a [`Credential`] to the driver's trait.
 #[derive(Debug)]
 pub struct Asked<C>(pub C);
 

@@ -66,7 +66,7 @@ impl<N> Dialer<N> {
         self
     }
 
-    /// Connects to this host and port, whatever the target is; certificates still go by the target's name.
+    /// Connects to this host and port instead of the target's; certificates are still checked for the target's name.
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
         self.endpoint = Some((host.into(), port));
@@ -101,7 +101,7 @@ impl<N: Network> Dialer<N> {
         self.network.connect(host, port).await.map_err(DialError::Connect)
     }
 
-    /// Opens a stream to a target, with TLS where it says so.
+    /// Opens a stream to a target, with TLS if [`Target::tls`] is set.
     ///
     /// # Errors
     /// Why there is none.
@@ -151,9 +151,9 @@ impl<N: Network> Dial for Dialer<N> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The name could not be resolved, or nobody answers there.
+    /// The name could not be resolved, or no address accepts the connection.
     Connect(io::Error),
-    /// The certificates that are to be trusted cannot be used.
+    /// The trusted certificates cannot be used.
     Tls(TlsError),
     /// The host's name cannot be in a certificate.
     ServerName,
@@ -186,7 +186,7 @@ impl core::error::Error for DialError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Connect(error) => Some(error),
-            // What rustls says is inside of an error of the stream's kind.
+            // The error of rustls is inside of an `io::Error`.
             Self::Handshake(error) => match error.get_ref() {
                 Some(inner) => Some(inner),
                 None => Some(error),

@@ -292,7 +292,7 @@ impl<R: Read<Error = io::Error>> Body<'_, R> {
         }
     }
 
-    /// Passes the end of a line; what the line says is returned.
+    /// Reads past the end of a line and returns the line.
     async fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {

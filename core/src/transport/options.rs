@@ -1,11 +1,11 @@
 //! How a client is made, written once for the adapters.
 
-/// Makes the type `Options` of an adapter over its network: what is set there is the same on every runtime. It is a type of
-/// the adapter, which adds how the driver is run; in core it could not be, since a driver whose runtime is not known cannot
-/// be known to move between threads.
+/// Makes the type `Options` of an adapter over its network: its settings are the same on every runtime. It is a type of
+/// the adapter, which adds how the driver is run; in core, the compiler could not know that the driver of an unknown
+/// runtime may move between threads.
 ///
-/// The names that it uses are those of [`client_names!`](crate::client_names). Further fields follow the network, with their
-/// attributes; they begin as their types' defaults.
+/// The names that it uses are those of [`client_names!`](crate::client_names). Further fields follow the network, with
+/// their attributes; they begin as their types' defaults.
 #[macro_export]
 macro_rules! client_options {
     ($network:ty $(, $(#[$attribute:meta])* $field:ident: $type:ty)*) => {
@@ -33,8 +33,8 @@ macro_rules! client_options {
                 })
             }
 
-            /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected with a
-            /// credential.
+            /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected
+            /// with a credential.
             ///
             /// # Errors
             /// A host name that is not valid.
@@ -49,8 +49,9 @@ macro_rules! client_options {
                 self
             }
 
-            /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity only,
-            /// the first that it receives from or peeks: the service pins its connection to that. It sends to all of them.
+            /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity
+            /// only, the first that it receives from or peeks: the service pins its connection to that. It sends to all
+            /// of them.
             #[must_use]
             pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
                 self.settings.cross_entity_transactions = enabled;
@@ -64,7 +65,7 @@ macro_rules! client_options {
                 self
             }
 
-            /// Connects to another host and port than the connection string says, such as a private endpoint's;
+            /// Connects to another host and port than the connection string's, such as a private endpoint's;
             /// certificates, tokens and AMQP still go by the namespace's own name.
             #[must_use]
             pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
@@ -72,8 +73,8 @@ macro_rules! client_options {
                 self
             }
 
-            /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own port
-            /// without TLS.
+            /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own
+            /// port without TLS.
             #[cfg(feature = "websockets")]
             #[must_use]
             pub fn with_websockets(mut self) -> Self {
@@ -81,8 +82,8 @@ macro_rules! client_options {
                 self
             }
 
-            /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are resolved by
-            /// the proxy.
+            /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are
+            /// resolved by the proxy.
             #[cfg(feature = "proxy")]
             #[must_use]
             pub fn with_proxy(mut self, proxy: Proxy) -> Self {
@@ -97,8 +98,8 @@ macro_rules! client_options {
                 self
             }
 
-            /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats keep
-            /// it from that.
+            /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats
+            /// keep it from that.
             #[must_use]
             pub fn with_idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
                 self.settings.idle_time_out = timeout;
@@ -112,8 +113,8 @@ macro_rules! client_options {
                 self
             }
 
-            /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an entity that
-            /// detects duplicates keeps one. It does by default.
+            /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an
+            /// entity that detects duplicates keeps one. It does by default.
             #[must_use]
             pub fn with_message_ids(mut self, gives: bool) -> Self {
                 self.settings.message_ids = gives;
@@ -123,10 +124,10 @@ macro_rules! client_options {
     };
 }
 
-/// Another number for every client.
+/// A random number for each client.
 #[doc(hidden)]
 pub fn seed() -> u64 {
     use core::hash::{BuildHasher, Hasher};
-    // A hasher's keys are random for every one that is made.
+    // Each new hasher has random keys.
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

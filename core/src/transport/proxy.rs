@@ -43,8 +43,8 @@ impl Proxy {
         Ok(Self { matcher: Arc::new(matcher) })
     }
 
-    /// The proxy that the environment names in `HTTPS_PROXY` or `ALL_PROXY`, for hosts that `NO_PROXY` does not list; the
-    /// names may be lower case. A direct way where there is none.
+    /// The proxy that the environment names in `HTTPS_PROXY` or `ALL_PROXY`, for hosts that `NO_PROXY` does not list;
+    /// the names may be lower case. A direct way where there is none.
     pub fn from_environment() -> Self {
         Self { matcher: Arc::new(Matcher::from_env()) }
     }
@@ -109,7 +109,7 @@ pub enum ProxyError {
     Url,
     /// The destination's name cannot be in a request.
     Host,
-    /// The proxy's name could not be resolved, or nobody answers there.
+    /// The proxy's name could not be resolved, or no address accepts the connection.
     Connect(io::Error),
     /// The proxy opens no tunnel: 407 when it wants a user and a password.
     Refused {

@@ -12,8 +12,8 @@ use rustls::{ClientConfig, RootCertStore};
 ///
 /// Cryptography is that of the process's default provider
 /// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)) where the program has
-/// installed one, else aws-lc-rs (feature `aws-lc-rs`), else ring (feature `ring`, a default of the adapters): a program that
-/// turns `aws-lc-rs` on gets it, even where another dependency has left `ring` on.
+/// installed one, else aws-lc-rs (feature `aws-lc-rs`), else ring (feature `ring`, a default of the adapters): a
+/// program that turns `aws-lc-rs` on gets it, even where another dependency has left `ring` on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Tls {
@@ -25,7 +25,7 @@ pub enum Tls {
     Bundled,
     /// These authorities and no others.
     Authorities(Vec<CertificateDer<'static>>),
-    /// Whatever this configuration says.
+    /// The roots of this configuration.
     Config(Arc<ClientConfig>),
     /// The stream that the program opens itself is encrypted already and has proven the host's name. Refused for TCP.
     Stream,

@@ -1,4 +1,4 @@
-//! A stream for tests: what comes is put in by hand or answers each request, and what is written is kept.
+//! A stream for tests: its input is scripted, or answers each request; its output is kept.
 
 #[cfg(any(feature = "http", feature = "proxy"))]
 use super::network::Network;

@@ -189,7 +189,7 @@ impl<R: Read<Error = io::Error>> Read for TlsReader<'_, R> {
     }
 }
 
-/// The half that encrypts. A flush sends what was written.
+/// The half that encrypts. A flush sends the written bytes.
 pub struct TlsWriter<'a, W> {
     writer: W,
     session: &'a Mutex<ClientConnection>,

@@ -32,8 +32,8 @@ const MAX_MESSAGE: usize = 1 << 20;
 const CHUNK: usize = 64 << 10;
 /// Bytes that are read in one call.
 const READ: usize = 16 << 10;
-/// Bytes that may wait behind a write before reading waits for it as well. Behind a write only answers to pings wait, at
-/// most three bytes for each that was read.
+/// Bytes that may wait behind a write before reading waits for it as well. Behind a write only answers to pings wait,
+/// at most three bytes for each that was read.
 const MAX_ANSWERS: usize = 64 << 10;
 
 /// Why no WebSocket was opened.
@@ -232,8 +232,8 @@ impl<T: Transport<Error = io::Error>> Transport for WebSocketStream<T> {
     }
 }
 
-/// The writing half of the stream, for the half of the WebSocket that writes at the moment: the one that sends messages,
-/// or the one that reads and answers pings and goodbyes.
+/// The writing half of the stream, for the half of the WebSocket that writes at the moment: the one that sends
+/// messages, or the one that reads and answers pings and goodbyes.
 struct Sink<W> {
     writer: Option<W>,
     waker: Option<Waker>,
@@ -264,8 +264,8 @@ impl<W> Sink<W> {
         Some(Taken { sink, writer: Some(writer) })
     }
 
-    /// Takes the writer, or leaves a waker for when it is given back: one step, as nobody would be woken by what is given
-    /// back in between. The waker that was left before is returned.
+    /// Takes the writer, or leaves a waker for its return. Both in one step: a return in between would wake no task.
+    /// Returns the previous waker.
     fn take_or_wait(&mut self, waker: &Waker) -> Result<W, Option<Waker>> {
         self.writer.take().ok_or_else(|| self.waker.replace(waker.clone()))
     }
@@ -400,7 +400,7 @@ impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocket
     }
 }
 
-/// The half that writes messages. A flush sends what was written.
+/// The half that writes messages. A flush sends the written bytes.
 pub struct WebSocketWriter<'a, W> {
     frames: &'a Mutex<Frames>,
     sink: Arc<Mutex<Sink<W>>>,

@@ -101,8 +101,8 @@ impl Encode for i64 {
     }
 }
 
-/// Appends a constructor and the lowest bytes of a number, as many as the constructor's subcategory says: one for `0x5_`,
-/// two for `0x6_`, four for `0x7_` and eight for `0x8_` (AMQP 1.0 §1.2).
+/// Appends a constructor and the lowest bytes of a number, as many as the constructor's subcategory says: one for
+/// `0x5_`, two for `0x6_`, four for `0x7_` and eight for `0x8_` (AMQP 1.0 §1.2).
 #[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn number(sink: &mut Sink<'_>, code: u8, number: u64) {
@@ -295,7 +295,7 @@ impl<'a> Multiple<'a> {
         if symbols.is_empty() { Self::NONE } else { Self(Source::Listed(symbols)) }
     }
 
-    /// The symbols in order; what is no symbol is passed over.
+    /// The symbols in order; values of other types are skipped.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'a>> + use<'a> {
         let (listed, encoded) = match self.0 {
             Source::None => (&[][..], None),

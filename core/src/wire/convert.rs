@@ -21,7 +21,7 @@ value_from! {
     Described<'a> => Described,
 }
 
-/// A `long`, as a number of things is in the official SDKs; a `ulong` if it does not fit.
+/// A `long`, as counts are in the official SDKs; a `ulong` if it does not fit.
 impl From<usize> for Value<'_> {
     fn from(value: usize) -> Self {
         i64::try_from(value).map_or(Self::Ulong(value as u64), Self::Long)
@@ -229,8 +229,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Text as it is, numbers in decimal, times in ISO 8601, bytes and decimals in hexadecimal digits. Items of a list, map or
-/// array are shown, and of what lies deeper the size alone, so that no peer decides how deep this goes.
+/// Text as it is, numbers in decimal, times in ISO 8601, bytes and decimals in hexadecimal digits. Items of a list, map
+/// or array are shown, and of what lies deeper the size alone, so that no peer decides how deep this goes.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! A cursor that takes values and remembers the first thing that is wrong.
+//! A cursor that takes values and remembers the first error.
 
 use super::descriptor;
 use super::error::{DecodeError, Expected, FieldName};

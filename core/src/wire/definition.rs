@@ -1,4 +1,4 @@
-//! What the specification says of composite types (AMQP 1.0 §1.4).
+//! Definitions of composite types (AMQP 1.0 §1.4).
 
 /// How a field behaves when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Field {
     pub presence: Presence,
 }
 
-/// What the specification says of a composite type; tests hold it against the specification's own XML.
+/// The definition of a composite type; tests compare it with the specification's own XML.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
     /// The symbolic descriptor.

@@ -1,4 +1,4 @@
-//! Errors that a peer tells (AMQP 1.0 §2.8.14).
+//! Errors sent by a peer (AMQP 1.0 §2.8.14).
 
 use super::{Map, Symbol};
 

@@ -35,7 +35,7 @@ impl<'a> Map<'a> {
         let mut items = Decoder::new(self.items);
         for _ in 0..self.count / 2 {
             let found = match items.rest() {
-                // The short forms of symbol and string are compared as they are, without a look at what is not wanted.
+                // The short forms of symbol and string are compared as bytes; other values are not validated.
                 [0xa1 | 0xa3, len, ..] => items.take(2 + usize::from(*len))?.get(2..) == Some(key.as_bytes()),
                 _ => items.value()?.as_str() == Some(key),
             };
@@ -65,7 +65,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// A value in a map that is told: of maps inside of it only the size, so that no peer decides how deep this goes.
+/// A value of a formatted map: of maps inside of it only the size, so that no peer decides the depth of recursion.
 struct Shallow<'a>(Value<'a>);
 
 impl fmt::Debug for Shallow<'_> {
@@ -104,7 +104,7 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Tells the descriptor alone: frames are told at the level of traces, and a filter in one may hold a secret.
+/// Formats only the descriptor: frames are logged at trace level, and a filter in one may hold a secret.
 impl fmt::Debug for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.descriptor() {

@@ -17,7 +17,7 @@ impl<'s, 'a> MapWriter<'s, 'a> {
         Self { sink, mark, count: 0 }
     }
 
-    /// Appends the key of an entry; its value is to be appended to the sink.
+    /// Appends the key of an entry; the caller then appends its value to the sink.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn key(&mut self, key: &str) -> &mut Sink<'a> {
         key.encode(self.sink);

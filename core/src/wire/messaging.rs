@@ -18,7 +18,7 @@ composite! {
         priority: u8 [optional],
         /// Time to live in milliseconds.
         ttl: u32 [optional],
-        /// Whether nobody has acquired the message before.
+        /// Whether no receiver has acquired the message before.
         first_acquirer: bool [optional],
         /// Earlier deliveries that failed.
         delivery_count: u32 [optional],
@@ -67,7 +67,7 @@ composite! {
         expiry_policy: Symbol<'a> [default "session-end" = Symbol::new(expiry_policy::SESSION_END)],
         /// Seconds until it expires.
         timeout: u32 [default "0" = 0],
-        /// Whether the node is to be created.
+        /// Whether the peer creates the node.
         dynamic: bool [default "false" = false],
         /// Properties of a dynamic node.
         dynamic_node_properties: Map<'a> [optional],
@@ -95,7 +95,7 @@ composite! {
         expiry_policy: Symbol<'a> [default "session-end" = Symbol::new(expiry_policy::SESSION_END)],
         /// Seconds until it expires.
         timeout: u32 [default "0" = 0],
-        /// Whether the node is to be created.
+        /// Whether the peer creates the node.
         dynamic: bool [default "false" = false],
         /// Properties of a dynamic node.
         dynamic_node_properties: Map<'a> [optional],

@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         self.step(Decoder::skip_bytes)
     }
 
-    /// Checks one value through and through (types, text, counts, nesting up to [`MAX_DEPTH`]) and takes it.
+    /// Validates one value completely (types, text, counts, nesting up to [`MAX_DEPTH`]) and takes it.
     pub fn validate(&mut self) -> Result<(), DecodeError> {
         /// A compound whose items are being checked.
         #[derive(Clone, Copy)]

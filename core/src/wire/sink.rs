@@ -45,8 +45,8 @@ const LONG: u8 = 0x10;
 
 /// Encoded bytes, appended to memory of a fixed size or to memory that grows.
 ///
-/// Appending never fails: a sink over fixed memory goes on counting beyond its end, and whether everything had its place
-/// is asked once, of [`Sink::finish`]. So the position is the encoded size even where the memory is too small for it.
+/// Appending never fails: a sink over fixed memory keeps counting beyond its end, and [`Sink::finish`] reports once
+/// whether everything fitted. So the position is the encoded size even where the memory is too small for it.
 #[derive(Debug)]
 pub struct Sink<'a> {
     /// Memory of a fixed size; none when it is memory that grows.
@@ -78,7 +78,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Where the next byte goes. Memory that grows counts what it held before.
+    /// The position of the next byte. In growing memory, earlier contents count.
     #[inline]
     pub const fn position(&self) -> usize {
         self.len

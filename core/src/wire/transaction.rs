@@ -55,7 +55,7 @@ pub mod capability {
     pub const DISTRIBUTED_TRANSACTIONS: &str = "amqp:distributed-transactions";
     /// Local transactions that can become distributed ones.
     pub const PROMOTABLE_TRANSACTIONS: &str = "amqp:promotable-transactions";
-    /// Several transactions on one session at a time.
+    /// Several concurrent transactions on one session.
     pub const MULTI_TXNS_PER_SSN: &str = "amqp:multi-txns-per-ssn";
     /// One transaction over several sessions.
     pub const MULTI_SSNS_PER_TXN: &str = "amqp:multi-ssns-per-txn";

@@ -38,7 +38,7 @@ impl<'a> Items<'a> {
 /// A composite value as it came. Whoever wants a few of its fields does not pay for the others, neither in time nor in
 /// the size of the program; [`View::whole`] decodes all of them at once.
 ///
-/// A field that is malformed reads as absent, and [`View::check`] tells of it. What nobody asks for is not looked at.
+/// A malformed field reads as absent, and [`View::check`] reports it. Fields that are not read are not decoded.
 #[derive(Clone, Debug)]
 pub struct View<'a, T> {
     items: Items<'a>,
@@ -77,7 +77,7 @@ impl<'a, T> View<'a, T> {
         self.items.cursor.check()
     }
 
-    /// All fields. They count only if [`View::check`] says so.
+    /// All fields. They are valid only if [`View::check`] succeeds.
     #[inline]
     pub(crate) fn all(&mut self) -> T
     where

@@ -1,4 +1,4 @@
-//! The client: its handle, its requests, and what is the same for entities of every kind.
+//! The client: its handle, its requests, and the calls common to all entities.
 
 use super::credential::Authority;
 use super::race::race;
@@ -54,7 +54,7 @@ impl AdministrationOptions {
     }
 }
 
-/// Another number for every client, where there is a source of them. The time of day is added with each call.
+/// A random number for each client, where there is a source. The time of day is mixed in with each call.
 #[cfg(feature = "std")]
 fn seed() -> u64 {
     use core::hash::{BuildHasher, Hasher};
@@ -69,14 +69,14 @@ const fn seed() -> u64 {
 
 /// Creates, reads, changes and deletes queues, topics, subscriptions and rules of a namespace.
 ///
-/// It is a cheap handle: clones share connections and credential, and [`close`](Self::close) closes them for all clones, as
-/// does the end of the last one.
+/// It is a cheap handle: clones share connections and credential, and [`close`](Self::close) closes them for all
+/// clones, as does the end of the last one.
 ///
 /// Requests that fail in passing (no answer, throttling, trouble of the service) are tried again as the retry policy
 /// says; where the service asks for a longer pause (`Retry-After`), it gets that, up to the policy's `max_delay`. A
-/// creation whose first answer was lost can thus end as [`AlreadyExists`](ServiceErrorKind::AlreadyExists), a deletion as
-/// [`NotFound`](ServiceErrorKind::NotFound). [`update_if_unchanged`](Self::update_if_unchanged) is tried again only where
-/// the service was too busy to begin.
+/// creation whose first answer was lost can thus end as [`AlreadyExists`](ServiceErrorKind::AlreadyExists), a deletion
+/// as [`NotFound`](ServiceErrorKind::NotFound). [`update_if_unchanged`](Self::update_if_unchanged) is tried again only
+/// where the service was too busy to begin.
 ///
 /// Cancel safety of every call that changes an entity: a dropped future may still have changed it. Calls that read lose
 /// nothing. Every call ends within the retry policy, or within [`timeout`](Self::timeout).
@@ -112,8 +112,8 @@ impl<H, T> fmt::Debug for AdministrationClient<H, T> {
 }
 
 impl<H: HttpClient + Default, T: Timer + Default> AdministrationClient<H, T> {
-    /// A client for the namespace of a connection string, the same string that messages are sent with, on Azure and on an
-    /// emulator; see [`Endpoint::from_connection_string`]. It connects when it is used.
+    /// A client for the namespace of a connection string, the same string that messages are sent with, on Azure and on
+    /// an emulator; see [`Endpoint::from_connection_string`]. It connects when it is used.
     ///
     /// # Errors
     /// A connection string that is not valid; the text names the key.
@@ -139,8 +139,8 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
 
     /// A client for a namespace by its host name, such as `contoso.servicebus.windows.net`, whose tokens come from
     /// `credential`, as those of a client for messages: a closure that returns a future, a
-    /// [`Credential`](crate::client::Credential), or with feature `azure-identity` an `AzureCredential`. A token is kept
-    /// until five minutes before its end.
+    /// [`Credential`](crate::client::Credential), or with feature `azure-identity` an `AzureCredential`. A token is
+    /// kept until five minutes before its end.
     #[cfg(feature = "std")]
     pub fn for_namespace(
         host: &str,
@@ -184,7 +184,7 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         Self::new(Endpoint::from_connection_string(text), text.credential.into(), options, http, timer)
     }
 
-    /// A clone whose calls end within this time, whatever the retry policy says; of a list, each page.
+    /// A clone whose calls end within this time, retries included; of a list, each page.
     ///
     /// A call that is ended by it is [`AdministrationError::Timeout`]. A change may have been made.
     #[must_use]
@@ -192,8 +192,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         Self { shared: Arc::clone(&self.shared), within: Some(within) }
     }
 
-    /// Closes the client and all its clones: connections that wait for a request are closed, those of calls under way when
-    /// the attempt that they make has ended. Later calls end as [`AdministrationError::Closed`].
+    /// Closes the client and all its clones: connections that wait for a request are closed, those of calls under way
+    /// when the attempt that they make has ended. Later calls end as [`AdministrationError::Closed`].
     ///
     /// Cancel safety: a dropped future has closed the client.
     ///
@@ -336,8 +336,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Guarantee: at least once.
     ///
     /// # Errors
-    /// [`AdministrationError`]; [`is_already_exists`](AdministrationError::is_already_exists) where there is an entity of
-    /// this name.
+    /// [`AdministrationError`]; [`is_already_exists`](AdministrationError::is_already_exists) where there is an entity
+    /// of this name.
     #[doc(alias = "create_queue")]
     #[doc(alias = "create_topic")]
     #[doc(alias = "create_subscription")]
@@ -353,8 +353,8 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Creates a queue, topic, subscription or rule unless there is one of this name, whose settings stay as they are.
     /// Returns whether this call saw it being created.
     ///
-    /// `false` does not say who created it: when the answer to the first attempt was lost, the next one finds the entity
-    /// that the first has created. `true` is certain.
+    /// `false` does not show who created it: when the answer to the first attempt was lost, the next one finds the
+    /// entity that the first has created. `true` is certain.
     ///
     /// Cancel safety: a dropped future may still have created it.
     ///
@@ -363,7 +363,7 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Guarantee: at least once.
     ///
     /// # Errors
-    /// [`AdministrationError`]. A queue where a topic is to be created, or the other way round, counts as there.
+    /// [`AdministrationError`]. A queue with the name of the new topic, or the other way round, counts as existing.
     pub async fn create_if_missing<D: EntityDescription>(
         &self,
         description: &D,
@@ -375,7 +375,7 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         }
     }
 
-    /// Changes the settings of a queue, topic or subscription to these: what was read is changed and sent back. Open links
+    /// Replaces the settings of a queue, topic or subscription: read them, change them, and send them back. Open links
     /// are detached and come back by themselves. A change that was made in between is lost; see
     /// [`update_if_unchanged`](Self::update_if_unchanged).
     ///
@@ -395,13 +395,13 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         self.put(unsigned, Changes::resource(properties), Operation::Update).await
     }
 
-    /// As [`update`](Self::update), for settings that are still those that were read: they are compared by their ETag, which
-    /// `get_queue` and `get_topic` bring. Subscriptions have none: the service sends their topic's ETag with them, which an
-    /// update of the subscription does not change.
+    /// As [`update`](Self::update), for settings that are still those that were read: they are compared by their ETag,
+    /// which `get_queue` and `get_topic` bring. Subscriptions have none: the service sends their topic's ETag with
+    /// them, which an update of the subscription does not change.
     ///
-    /// An attempt that may have changed the settings is not repeated, since the repetition would find another version and
-    /// call that a conflict: it ends as `Transport`, `Timeout`, or what the service said. Read the settings to learn what
-    /// is true. Only where the service is too busy to begin is it tried again, as the retry policy says.
+    /// An attempt that may have changed the settings is not repeated, since the repetition would find another version
+    /// and call that a conflict: it ends as `Transport`, `Timeout`, or what the service said. Read the settings to
+    /// learn what is true. Only where the service is too busy to begin is it tried again, as the retry policy says.
     ///
     /// Whether Azure compares the ETag is not known from its documents; an emulator does.
     ///

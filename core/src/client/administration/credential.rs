@@ -72,7 +72,7 @@ mod asked {
     use futures_util::lock::Mutex;
     use std::sync::{Mutex as Lock, PoisonError};
 
-    /// A token is asked for anew this long before its end.
+    /// How long before its end a token is replaced.
     const MARGIN: Duration = Duration::from_secs(5 * 60);
     /// So long is waited for another token while the last one counts.
     const MOMENT: Duration = Duration::from_secs(2);
@@ -96,11 +96,11 @@ mod asked {
     /// The token that a credential gave last.
     struct Kept {
         token: HeapToken,
-        /// When another one is asked for.
+        /// When to request another one.
         ask_at: Timestamp,
     }
 
-    /// A credential, which is asked for one token at a time, and the token that it gave last.
+    /// A credential, asked by one call at once, and its last token.
     pub(in super::super) struct Asked {
         audience: String,
         kept: Lock<Option<Kept>>,
@@ -124,7 +124,7 @@ mod asked {
             })
         }
 
-        /// The header of a request. Another token is asked for before the last one ends. As long as the last one is valid, a
+        /// The header of a request. A token is replaced before it ends. As long as the last one is valid, a
         /// request waits for the credential two seconds at most, and does not fail when the credential does.
         pub(in super::super) async fn header(&self, timer: &impl Timer) -> Result<String, CredentialError> {
             let now = timer.utc();
@@ -156,7 +156,7 @@ mod asked {
             Ok(header)
         }
 
-        /// The service does not want what was sent: another token is asked for.
+        /// The service has refused the token that was sent: requests another.
         pub(in super::super) fn refused(&self, sent: &str) {
             let refused = self.kept(|kept| kept.take_if(|kept| header(&kept.token) == sent));
             drop(refused);

@@ -7,7 +7,7 @@ use crate::servicebus::administration::{
 };
 
 impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
-    /// What the service tells about the namespace.
+    /// The properties of the namespace.
     ///
     /// Cancel safety: nothing is lost.
     ///

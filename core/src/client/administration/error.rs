@@ -76,7 +76,7 @@ impl<E: fmt::Display> fmt::Display for AdministrationError<E> {
     }
 }
 
-/// Transparent: it says what the error inside says, and has that error's source.
+/// Transparent: text and source are those of the inner error.
 impl<E: core::error::Error> core::error::Error for AdministrationError<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-/// How many entries a page has unless the caller says otherwise: as many as the service gives at most.
+/// Default entries per page: the service's maximum.
 const PAGE_SIZE: u32 = 100;
 
 /// Entries and pages that a list has at most. A topic's correlation filters are the longest list of the service, and
@@ -22,8 +22,9 @@ enum Next {
     End,
 }
 
-/// A list that is read page by page: with [`next_page`](Self::next_page), all at once with [`all`](Self::all), or as a stream
-/// of entities (`stream`, with the feature of that name). Entities that are created or deleted meanwhile may be missed or listed twice.
+/// A list that is read page by page: with [`next_page`](Self::next_page), all at once with [`all`](Self::all), or as a
+/// stream of entities (`stream`, with the feature of that name). Entities that are created or deleted meanwhile may be
+/// missed or listed twice.
 #[derive(Debug)]
 pub struct Pages<H, T, E> {
     client: AdministrationClient<H, T>,
@@ -100,9 +101,9 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
         Ok(entries)
     }
 
-    /// The entities one after the other; a page is read when the one before it is used up. After an error that
-    /// [is transient](AdministrationError::is_transient) the stream goes on with the same page, so that a loop has to decide
-    /// whether to end; any other error is the last item. After its end it stays at its end.
+    /// The entities one after the other; a page is read when the one before it is used up. After an error that [is
+    /// transient](AdministrationError::is_transient) the stream goes on with the same page, so that a loop has to
+    /// decide whether to end; any other error is the last item. After its end it stays at its end.
     ///
     /// It is `Unpin`, owns a handle of the client, and can be sent to other threads where the HTTP client can.
     ///

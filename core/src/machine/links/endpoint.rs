@@ -16,7 +16,7 @@ use core::fmt;
 pub(in crate::machine) struct Endpoint<S: Storage> {
     /// It has been attached before.
     pub(super) was_up: bool,
-    /// Nobody needs the link, or it failed for a reason that waiting does not mend: the next call tries again.
+    /// The link is not needed, or it failed for a reason that waiting does not mend: the next call tries again.
     pub(super) parked: bool,
     /// It never comes back.
     pub(super) over: bool,
@@ -40,7 +40,7 @@ pub(in crate::machine) struct Endpoint<S: Storage> {
     /// In a chain of its token.
     pub(super) joint: Joint,
     pub(super) attachment: Attachment,
-    /// Its link in what is told.
+    /// Tracing span of its link.
     pub(super) span: Span,
     /// The number in its link's name.
     pub(super) name: u32,
@@ -86,7 +86,7 @@ impl<S: Storage> Endpoint<S> {
         self.was_up
     }
 
-    /// Whether it never comes back; its error says why.
+    /// Whether it has ended for good, with its error.
     pub(in crate::machine) fn is_over(&self) -> bool {
         self.over
     }
@@ -95,7 +95,7 @@ impl<S: Storage> Endpoint<S> {
         self.closing
     }
 
-    /// Whether the peer has refused its attach, and tells the reason next.
+    /// Whether the peer has refused its attach; a detach with the reason follows.
     pub(in crate::machine) fn is_refused(&self) -> bool {
         self.refused
     }
@@ -142,7 +142,7 @@ impl<S: Storage> Endpoint<S> {
         self.identifier.as_ref().map(AsRef::as_ref)
     }
 
-    /// What the peer said last, or what its attach waits for.
+    /// The peer's last error, or what its attach waits for.
     pub(in crate::machine) fn error(&self) -> Option<&Failure<S>> {
         self.error.as_ref()
     }
@@ -244,7 +244,7 @@ pub(in crate::machine) enum Sort {
     Deleting,
 }
 
-/// What counts of an endpoint.
+/// The counted properties of an endpoint.
 #[derive(Clone, Copy)]
 pub(super) struct Standing {
     pub(super) sorts: [bool; SORTS.len()],

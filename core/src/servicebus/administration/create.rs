@@ -1,4 +1,4 @@
-//! Entities that are to be created, and changed ones, whatever their kind.
+//! Creating and updating entities of any kind.
 
 use super::etag::ETag;
 use super::queue::QueueProperties;
@@ -10,7 +10,7 @@ use super::subscription::{SubscriptionDescription, SubscriptionProperties};
 use super::topic::TopicProperties;
 use alloc::string::String;
 
-/// A queue, topic, subscription or rule that is to be created: [`QueueDescription`](super::QueueDescription),
+/// A queue, topic, subscription or rule to create: [`QueueDescription`](super::QueueDescription),
 /// [`TopicDescription`](super::TopicDescription), [`SubscriptionDescription`], [`RuleDescription`].
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityDescription: Creates {
@@ -31,8 +31,8 @@ pub(crate) trait Creates {
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityProperties: Changes + FromEntry {}
 
-/// [`EntityProperties`] whose version the service names: [`QueueProperties`] and [`TopicProperties`]. A subscription has
-/// none of its own, since the service sends its topic's ETag with it (docs/evidence/service-evidence.md §13.3).
+/// [`EntityProperties`] whose version the service names: [`QueueProperties`] and [`TopicProperties`]. A subscription
+/// has none of its own, since the service sends its topic's ETag with it (docs/evidence/service-evidence.md §13.3).
 pub trait VersionedProperties: EntityProperties {
     /// The version that was read; `None` unless a get brought these settings.
     fn etag(&self) -> Option<&ETag>;
@@ -99,8 +99,8 @@ impl SubscriptionProperties {
 }
 
 impl SubscriptionDescription {
-    /// Sets the rule that the subscription starts with: it takes these messages instead of every one. The rule's name is
-    /// `$Default`.
+    /// Sets the rule that the subscription starts with: it takes these messages instead of every one. The rule's name
+    /// is `$Default`.
     ///
     /// ```
     /// use servicebus_core::servicebus::administration::{RuleFilter, SubscriptionDescription};
@@ -115,7 +115,7 @@ impl SubscriptionDescription {
     }
 }
 
-/// A rule that is to be created. A subscription starts with the rule `$Default`, which takes every message: delete it, or
+/// A rule to create. A subscription starts with the rule `$Default`, which takes every message: delete it, or
 /// start with another one ([`SubscriptionDescription::with_filter`]), so that others count.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -29,7 +29,7 @@ pub(super) trait Sealed: Sized {
     fn write_setting(&self, name: &str, writer: &mut Writer) -> bool;
 }
 
-/// What the service says about an entity beyond its settings. What it did not say is `None`.
+/// The service's information about an entity beyond its settings. Missing elements are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntityState {
     /// Bytes that the entity's messages take.
@@ -42,7 +42,7 @@ pub struct EntityState {
     pub updated_at: Option<Timestamp>,
     /// When the entity was last used; [`Timestamp::DOTNET_MIN`] for never.
     pub accessed_at: Option<Timestamp>,
-    /// The messages by what can be done with them.
+    /// The messages by state: active, scheduled, dead-lettered and so on.
     pub count_details: Option<MessageCountDetails>,
     /// A topic's subscriptions.
     pub subscription_count: Option<u32>,
@@ -100,7 +100,7 @@ impl EntityState {
     }
 }
 
-/// Reads a value into its place unless the element says that it has none.
+/// Reads a value into its place unless the element is nil.
 pub(super) fn put<T: ElementValue>(
     slot: &mut Option<T>,
     node: Node<'_, '_>,
@@ -111,7 +111,7 @@ pub(super) fn put<T: ElementValue>(
     Ok(name)
 }
 
-/// A queue, topic or subscription as one side tells it to the other.
+/// A queue, topic or subscription as one side sends it to the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description<O> {
     /// The settings.
@@ -277,8 +277,9 @@ macro_rules! entity {
             $( $(#[$meta])* pub $field: $Type, )*
             $( $(#[$optional_meta])* pub $optional: Option<$Optional>, )*
             $(
-                /// The version of these settings as the service named it when they were read alone. `None` in a list and in
-                /// the answer to a change, which has none or that of the version before. `==` does not compare it.
+                /// The version of these settings as the service named it when they were read alone. `None` in a list
+                /// and in the answer to a change, which has none or that of the version before. `==` does not compare
+                /// it.
                 pub $etag: Option<$crate::servicebus::administration::ETag>,
             )?
         }
@@ -292,7 +293,7 @@ macro_rules! entity {
         }
 
         impl $Properties {
-            /// The properties of an entity with these settings; what is not set has the default.
+            /// The properties of an entity with these settings, with defaults for the others.
             pub fn new($( $identity: impl Into<alloc::string::String>, )+ options: $Options) -> Self {
                 Self {
                     $( $identity: $identity.into(), )+

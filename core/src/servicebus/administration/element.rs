@@ -38,7 +38,7 @@ pub enum Reading {
     /// By a client: a newer service may send values that are not known here; where the type has a value for that, it
     /// is taken.
     Lenient,
-    /// By a service: what is not known is refused.
+    /// By a service: unknown elements are refused.
     Strict,
 }
 

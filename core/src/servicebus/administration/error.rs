@@ -8,7 +8,7 @@ use crate::time::Duration;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-/// What a request was for: the same status means different things.
+/// The kind of a request: the same status has different meanings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Reading an entity or a list.
@@ -37,7 +37,7 @@ pub enum ServiceErrorKind {
     QuotaExceeded,
     /// The entity is not of the version that was asked for.
     PreconditionFailed,
-    /// A value is not valid; the detail says which.
+    /// A value is not valid; the detail names it.
     BadRequest,
     /// There were too many requests.
     Throttled,
@@ -59,7 +59,7 @@ pub struct ServiceError {
     pub status: u16,
     /// The service's finer code, such as 40900.
     pub sub_code: Option<u32>,
-    /// What the service says about it, without its tracking identifiers.
+    /// The service's text, without its tracking identifiers.
     pub detail: String,
     /// The identifier that Microsoft's support asks for.
     pub tracking_id: Option<String>,
@@ -96,7 +96,7 @@ impl ServiceError {
         }
     }
 
-    /// An entity that is not there, which the service tells by a list without entries
+    /// A missing entity, for which the service answers a list without entries
     /// (docs/evidence/pinned-behaviour.md ADM35).
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self {
@@ -173,7 +173,7 @@ pub enum ResponseError {
     Xml(XmlError),
     /// An element's value is not valid.
     Element(InvalidElement),
-    /// The document is not what was asked for.
+    /// The document does not describe the requested entity.
     Unexpected,
 }
 
@@ -188,7 +188,7 @@ impl fmt::Display for ResponseError {
     }
 }
 
-/// Transparent: it says what the error inside says.
+/// Transparent: text and source are those of the inner error.
 impl core::error::Error for ResponseError {}
 
 impl From<ServiceError> for ResponseError {

@@ -8,7 +8,7 @@ use core::fmt::{self, Write};
 /// .NET's `TimeSpan.MaxValue`: what the service writes for "never" and "no limit" (`P10675199DT2H48M5.4775807S`).
 pub const MAX_TIME_SPAN: Duration = Duration::new(922_337_203_685, 477_580_700);
 
-/// No duration or timestamp is longer than this; more is not looked at.
+/// The longest duration or timestamp; longer text is not parsed.
 const MAX_TEXT: usize = 64;
 
 const TICKS_PER_SECOND: i64 = 10_000_000;

@@ -39,7 +39,7 @@ names! {
     unknown Some(Self::Unknown)
 }
 
-/// What the service tells about a namespace.
+/// The properties of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceProperties {

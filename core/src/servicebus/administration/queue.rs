@@ -9,15 +9,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 entity! {
-    /// How a queue is to be created. What is `None` gets the service's default.
+    /// Options of a new queue. Each `None` gets the service's default.
     options CreateQueueOptions;
-    /// A queue that is to be created.
+    /// A queue to create.
     ///
     /// ```
     /// use servicebus_core::servicebus::administration::QueueDescription;
     /// use core::time::Duration;
     ///
-    /// let orders = QueueDescription::new("orders").with_lock_duration(Duration::from_secs(30)).with_requires_session(true);
+    /// let orders =
+    /// QueueDescription::new("orders").with_lock_duration(Duration::from_secs(30)).with_requires_session(true);
     /// assert_eq!(orders.options.requires_session, Some(true));
     /// ```
     description QueueDescription created by create_queue;
@@ -54,8 +55,8 @@ entity! {
         requires_duplicate_detection, with_requires_duplicate_detection: bool = "RequiresDuplicateDetection", default false;
         /// Whether messages belong to sessions; cannot be changed. Off by default.
         requires_session, with_requires_session: bool = "RequiresSession", default false;
-        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
-        /// ever, by default.
+        /// Time to live of messages without one, and the maximum for the others; at least 1 s. [`MAX_TIME_SPAN`],
+        /// indefinitely, by default.
         default_message_time_to_live, with_default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
         /// Whether expired messages are dead-lettered instead of dropped. Off by default.
         dead_lettering_on_message_expiration, with_dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
@@ -113,7 +114,7 @@ pub struct QueueRuntimeProperties {
     pub size_in_bytes: u64,
     /// All messages, those in its sub-queues included.
     pub total_message_count: u64,
-    /// The messages by what can be done with them.
+    /// The messages by state.
     pub message_count_details: MessageCountDetails,
 }
 

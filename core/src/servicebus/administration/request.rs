@@ -1,4 +1,4 @@
-//! Requests of the management API and who makes them (docs/evidence/wire-protocol.md §7.1).
+//! Requests of the management API, and the endpoint that makes them (docs/evidence/wire-protocol.md §7.1).
 
 use super::description::{Description, EntityOptions, EntityState};
 use super::etag::ETag;
@@ -14,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-/// The version of the API, which decides what the service tells.
+/// The version of the API, which decides the elements that the service returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ApiVersion {
@@ -201,7 +201,7 @@ impl Endpoint {
         self.port.unwrap_or(if self.tls { 443 } else { 80 })
     }
 
-    /// Whether the connection is encrypted: always, but for an emulator.
+    /// Whether to encrypt the connection: always, except for an emulator.
     pub fn uses_tls(&self) -> bool {
         self.tls
     }
@@ -252,7 +252,7 @@ impl fmt::Display for InvalidRequest {
     }
 }
 
-/// Transparent: it says what the error inside says.
+/// Transparent: text and source are those of the inner error.
 impl core::error::Error for InvalidRequest {}
 
 impl From<InvalidName> for InvalidRequest {
@@ -276,7 +276,7 @@ pub const SUPPLEMENTARY_AUTHORIZATION: &str = "ServiceBusSupplementaryAuthorizat
 pub const DLQ_SUPPLEMENTARY_AUTHORIZATION: &str = "ServiceBusDlqSupplementaryAuthorization";
 
 impl UnsignedRequest {
-    /// The request with what `token` gives for each audience: the namespace, and the addresses of entities that
+    /// The request with a token from `token` for each audience: the namespace, and the addresses of entities that
     /// messages are to be forwarded to.
     pub fn sign(&self, mut token: impl FnMut(&str) -> String) -> Request {
         let mut request = self.request.clone();
@@ -298,7 +298,8 @@ impl UnsignedRequest {
         self
     }
 
-    /// Whether it asks for one version. When its answer is lost, a second attempt finds the version that the first has made.
+    /// Whether it asks for one version. When its answer is lost, a second attempt finds the version that the first has
+    /// made.
     #[cfg(feature = "alloc")]
     pub(crate) fn asks_for_version(&self) -> bool {
         self.request.headers.get("If-Match").is_some_and(|version| version != "*")
@@ -531,7 +532,7 @@ impl RequestBuilder {
     ) -> Result<UnsignedRequest, InvalidRequest> {
         let resource =
             Resource::Rule { topic: topic.into(), subscription: subscription.into(), name: rule.name.clone() };
-        // The service says when it was created.
+        // The service sets the time of creation.
         let rule = RuleProperties { created_at: None, ..rule.clone() };
         self.put(&resource, update, |writer| rule.write_description(RuleForm::Sent, writer))
     }

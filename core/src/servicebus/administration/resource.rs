@@ -1,4 +1,4 @@
-//! What a management request is about, as its path says it (docs/evidence/wire-protocol.md §7.1).
+//! The resource of a management request, from its path (docs/evidence/wire-protocol.md §7.1).
 
 use alloc::string::String;
 use alloc::vec::Vec;

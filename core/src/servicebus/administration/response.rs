@@ -28,7 +28,7 @@ mod sealed {
         /// The element in the entry's content.
         const ELEMENT: &'static str;
 
-        /// Reads that element. `resource` is what was asked for, `name` what the entry's title says.
+        /// Reads that element. `resource` was requested; `name` is the entry's title.
         fn read(node: Node<'_, '_>, resource: &Resource, name: String) -> Result<Self, ResponseError>;
 
         /// Notes the version that was read, where it is the entity's own.

@@ -1,5 +1,5 @@
-//! Rules: which messages a subscription takes, and what it does to them (docs/evidence/wire-protocol.md §7.2,
-//! docs/evidence/service-evidence.md §13.3, docs/evidence/pinned-behaviour.md ADM65 to ADM68).
+//! Rules: the messages that a subscription takes, and the changes that it makes to them (docs/evidence/wire-protocol.md
+//! §7.2, docs/evidence/service-evidence.md §13.3, docs/evidence/pinned-behaviour.md ADM65 to ADM68).
 
 use super::element::{ElementValue, InvalidElement, Reading, Scalar};
 use super::iso8601::{TimestampForm, write_timestamp};
@@ -42,7 +42,7 @@ pub struct SqlRuleFilter {
     pub parameters: Vec<(String, RuleValue)>,
     /// The level of the language: 20.
     pub compatibility_level: Option<i32>,
-    /// Whether the service prepares the expression; only some clients say so.
+    /// Whether the service prepares the expression; only some clients send it.
     pub requires_preprocessing: Option<bool>,
 }
 
@@ -56,7 +56,7 @@ pub struct SqlRuleAction {
     pub parameters: Vec<(String, RuleValue)>,
     /// The level of the language: 20.
     pub compatibility_level: Option<i32>,
-    /// Whether the service prepares the statements; only some clients say so.
+    /// Whether the service prepares the statements; only some clients send it.
     pub requires_preprocessing: Option<bool>,
 }
 
@@ -119,7 +119,7 @@ sql! { SqlRuleAction }
 
 macro_rules! correlation {
     ($( $(#[$meta:meta])* $field:ident, $with_field:ident = $name:literal; )*) => {
-        /// Values that a message's properties must have; what is `None` is not looked at. Values compare exactly, names
+        /// Values that a message's properties must have; each `None` matches any. Values compare exactly, names
         /// of application properties in any case.
         #[derive(Clone, Debug, Default, PartialEq)]
         #[non_exhaustive]
@@ -130,7 +130,7 @@ macro_rules! correlation {
         }
 
         impl CorrelationRuleFilter {
-            /// A filter that looks at nothing yet.
+            /// A filter without conditions, which matches every message.
             pub fn new() -> Self {
                 Self::default()
             }
@@ -211,7 +211,7 @@ impl From<CorrelationRuleFilter> for RuleFilter {
     }
 }
 
-/// How a rule is to be created: one that takes every message and does nothing to it, by default.
+/// Options of a new rule: by default, it takes every message and changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CreateRuleOptions {

@@ -53,7 +53,7 @@ impl fmt::Display for BodyError {
     }
 }
 
-/// Transparent: it says what the error inside says.
+/// Transparent: text and source are those of the inner error.
 impl core::error::Error for BodyError {}
 
 /// Reads the body of a `PUT`. Elements that are not known are passed over, values that are not valid are refused.

@@ -45,7 +45,7 @@ names! {
     unknown Some(Self::Unknown)
 }
 
-/// How many messages an entity holds, by what can be done with them.
+/// The number of an entity's messages by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct MessageCountDetails {

@@ -8,9 +8,9 @@ use crate::time::{Duration, Timestamp};
 use alloc::string::String;
 
 entity! {
-    /// How a subscription is to be created. What is `None` gets the service's default.
+    /// Options of a new subscription. Each `None` gets the service's default.
     options CreateSubscriptionOptions;
-    /// A subscription that is to be created.
+    /// A subscription to create.
     description SubscriptionDescription created by create_subscription;
     /// A subscription's settings.
     properties SubscriptionProperties {
@@ -39,8 +39,8 @@ entity! {
         lock_duration, with_lock_duration: Duration = "LockDuration", default Duration::from_secs(60);
         /// Whether messages belong to sessions; cannot be changed. Off by default.
         requires_session, with_requires_session: bool = "RequiresSession", default false;
-        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
-        /// ever, by default.
+        /// Time to live of messages without one, and the maximum for the others; at least 1 s. [`MAX_TIME_SPAN`],
+        /// indefinitely, by default.
         default_message_time_to_live, with_default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
         /// Whether expired messages are dead-lettered instead of dropped. Off by default.
         dead_lettering_on_message_expiration, with_dead_lettering_on_message_expiration: bool = "DeadLetteringOnMessageExpiration", default false;
@@ -58,7 +58,7 @@ entity! {
         /// Whether the subscription can be reached. It is sent along with updates for the reason that is named at
         /// [`QueueProperties::availability_status`](super::QueueProperties::availability_status).
         availability_status, with_availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
-        /// Whether the subscription belongs to one client. Off by default; the service tells it since API version
+        /// Whether the subscription belongs to one client. Off by default; the service returns it since API version
         /// 2021-05.
         is_client_affine, with_is_client_affine: bool = "IsClientAffine", default false;
     }
@@ -73,7 +73,7 @@ entity! {
     }
     creation {
         /// The rule that the subscription starts with instead of the one that takes every message. Without a name it
-        /// is called `$Default`. The service never tells it (docs/evidence/pinned-behaviour.md RUL43, RUL44).
+        /// is called `$Default`. The service never returns it (docs/evidence/pinned-behaviour.md RUL43, RUL44).
         default_rule, with_default_rule: RuleProperties = "DefaultRuleDescription";
     }
 }
@@ -94,7 +94,7 @@ pub struct SubscriptionRuntimeProperties {
     pub accessed_at: Timestamp,
     /// All messages, those in its sub-queues included.
     pub total_message_count: u64,
-    /// The messages by what can be done with them. Scheduled ones count on the topic.
+    /// The messages by state. Scheduled ones count on the topic.
     pub message_count_details: MessageCountDetails,
 }
 

@@ -9,9 +9,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 entity! {
-    /// How a topic is to be created. What is `None` gets the service's default.
+    /// Options of a new topic. Each `None` gets the service's default.
     options CreateTopicOptions;
-    /// A topic that is to be created.
+    /// A topic to create.
     description TopicDescription created by create_topic;
     /// A topic's settings.
     properties TopicProperties {
@@ -37,8 +37,8 @@ entity! {
         "EntityAvailabilityStatus", "EnableSubscriptionPartitioning", "EnableExpress", "MaxMessageSizeInKilobytes",
     ];
     settings {
-        /// How long messages live that do not say so themselves, or say more; at least 1 s. [`MAX_TIME_SPAN`], for
-        /// ever, by default.
+        /// Time to live of messages without one, and the maximum for the others; at least 1 s. [`MAX_TIME_SPAN`],
+        /// indefinitely, by default.
         default_message_time_to_live, with_default_message_time_to_live: Duration = "DefaultMessageTimeToLive", default MAX_TIME_SPAN;
         /// The topic's size in MB: 1024 (the default), 2048, 3072, 4096 or 5120. A partitioned topic is reported with
         /// 16 times as much.

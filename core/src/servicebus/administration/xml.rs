@@ -128,7 +128,7 @@ pub(super) fn text(node: Node<'_, '_>) -> String {
     node.descendants().filter(Node::is_text).filter_map(|node| node.text()).collect()
 }
 
-/// Whether the element says that it has no value.
+/// Whether the element is nil.
 pub(super) fn is_nil(node: Node<'_, '_>) -> bool {
     matches!(node.attribute((SCHEMA_INSTANCE, "nil")), Some("true" | "1"))
 }
