@@ -9,7 +9,7 @@ use crate::time::{Duration, Instant};
 
 impl<S: Storage> ClientMachine<S> {
     /// Deadlines have passed. Without any it does nothing.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn handle_timeout(&mut self, clock: Clock) {
         self.within(|machine| machine.handle_timers(clock));
     }
@@ -28,7 +28,7 @@ impl<S: Storage> ClientMachine<S> {
         })
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn handle_timers(&mut self, clock: Clock) {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(clock.now);

@@ -83,7 +83,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Room was made: requests, links and messages get it in turn, as far as it goes.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn room_made(&mut self) {
         self.starved = false;
         self.has_room = true;

@@ -211,7 +211,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// A request has its response, which waits on its node's link, or will get none.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn end_request(&mut self, place: u32, clock: Clock, result: Result<DeliveryId, Failure<S>>) {
         let Some((node, owner)) = self.channels.request(place) else { return };
         if !S::Payloads::BOUNDED && self.channels.is_answered(place) {

@@ -64,7 +64,7 @@ fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
 
 /// The status of a response, and its failure. `$cbs` and `$management` spell the keys differently
 /// (docs/evidence/wire-protocol.md §0 fact 12).
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
     let malformed = || Failure::new(Cause::Malformed);
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
