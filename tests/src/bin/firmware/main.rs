@@ -70,7 +70,7 @@ fn qemu(image: &Path, arguments: &[String]) -> Result<Child> {
 }
 
 /// Bytes of stack that the firmwares may use, by name; over TLS with an ECDSA chain.
-const STACKS: [(&str, u32); 2] = [("telemetry", 12_000), ("telemetry_tls", 20_000)];
+const STACKS: [(&str, u32); 2] = [("telemetry", 10_000), ("telemetry_tls", 20_000)];
 
 /// What a board tells through `defmt`: a line of each kind begins so.
 const LOGGED: [&str; 6] =
