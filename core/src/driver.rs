@@ -122,7 +122,7 @@ where
 const TURN: u8 = 64;
 
 /// How long a write may continue after the connection has ended, so that the peer gets the reason.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Ends when the first of both does. Both are pinned by the caller: an async function would keep each of them twice,
 /// as its argument and in the place that it is pinned at.
@@ -337,7 +337,7 @@ where
     };
     if shared.with(|state| state.machine.is_over()) {
         let closing = async { drop(transport.close().await) };
-        let late = async { drop(serve::<R>(shared, shared.now() + FAREWELL, FAREWELL).await) };
+        let late = async { drop(serve::<R>(shared, shared.now() + CLOSING, CLOSING).await) };
         let mut closing = pin!(closing);
         let apart = poll_fn(|cx| poll_apart(closing.as_mut(), cx));
         race(pin!(apart), pin!(late)).await;
@@ -369,8 +369,8 @@ async fn dial<'d, R: Runtime, D: Dial>(
 }
 
 /// Does what time and calls ask for while a transport is being opened or its write is blocked, but no longer than
-/// `until`, and no longer than `farewell` once the client closes or the connection is over.
-async fn serve<R: Runtime>(shared: &Access<R>, mut until: Instant, farewell: Duration) -> Failure<R::Storage> {
+/// `until`, and no longer than `closing` once the client closes or the connection is over.
+async fn serve<R: Runtime>(shared: &Access<R>, mut until: Instant, closing: Duration) -> Failure<R::Storage> {
     let mut steps = 0;
     let mut over = false;
     let mut deadline = None;
@@ -381,7 +381,7 @@ async fn serve<R: Runtime>(shared: &Access<R>, mut until: Instant, farewell: Dur
             deadline = state.machine.poll_timeout_without_output();
             if !over && state.machine.is_over() {
                 over = true;
-                until = until.min(clock.now + farewell);
+                until = until.min(clock.now + closing);
             }
             busy
         });
@@ -466,7 +466,7 @@ async fn unblocked<R: Runtime, T, E: core::error::Error + Send + Sync + 'static>
     let writing = async { writing.await.map_err(|error| unreachable::<R>(shared, error)) };
     let blocked = async {
         let until = shared.now() + shared.with(|state| state.machine.settings().retry.try_timeout);
-        Err(serve::<R>(shared, until, FAREWELL).await)
+        Err(serve::<R>(shared, until, CLOSING).await)
     };
     race(pin!(writing), pin!(blocked)).await
 }

@@ -8,7 +8,7 @@ use servicebus_core::storage::Storage;
 
 /// The part of the time that is kept for the end of the connection, and the most of it.
 const SHARE: u32 = 4;
-const FAREWELL: embassy_time::Duration = embassy_time::Duration::from_secs(3);
+const CLOSING: embassy_time::Duration = embassy_time::Duration::from_secs(3);
 
 /// Does `work` with the client's connection and ends the connection, all within `limit`, whatever the network and the service
 /// do: wake up, send what waits, take commands, sleep. Returns the result of `work`, or `None` when it has not ended in time.
@@ -24,8 +24,8 @@ pub async fn within<S: Storage, T>(client: &Client<S>, limit: Duration, work: im
     let limit = embassy_time::Duration::from_micros(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
     let begin = Instant::now();
     let end = begin.checked_add(limit).unwrap_or(Instant::MAX);
-    let farewell = end.checked_sub((limit / SHARE).min(FAREWELL)).unwrap_or(begin);
-    let result = with_deadline(farewell, work).await.ok();
+    let closing = end.checked_sub((limit / SHARE).min(CLOSING)).unwrap_or(begin);
+    let result = with_deadline(closing, work).await.ok();
     // What is left of it goes on in the runner.
     _ = with_deadline(end, client.disconnect()).await;
     result

@@ -95,7 +95,7 @@ impl<S: Storage> Error<S> {
     /// An argument that is not valid, and why: for adapters.
     #[doc(hidden)]
     pub fn invalid(argument: Argument, why: &dyn fmt::Display) -> Self {
-        Self::of(Failure::told(Cause::Argument(argument), why))
+        Self::of(Failure::explained(Cause::Argument(argument), why))
     }
 
     pub(crate) fn failure(&self) -> &Failure<S> {
@@ -258,7 +258,7 @@ impl<S: Storage> From<BatchError> for Error<S> {
 pub(super) fn not_added<S: Storage>(error: &BatchError) -> Failure<S> {
     match error {
         BatchError::Invalid(error) => invalid(error),
-        error => Failure::told(Cause::Engine(EngineError::MessageTooLarge), error),
+        error => Failure::explained(Cause::Engine(EngineError::MessageTooLarge), error),
     }
 }
 

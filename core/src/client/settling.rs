@@ -40,7 +40,7 @@ pub(super) fn other_entity<R: Runtime>(
 ) -> Option<Failure<StorageOf<R>>> {
     let (theirs, ours) = (message.entity()?, &endpoint.entity);
     let names = format_args!("it is of {theirs}, and the receiver of {ours}");
-    (theirs != ours).then(|| Failure::told(Cause::Argument(Argument::OtherEntity), &names))
+    (theirs != ours).then(|| Failure::explained(Cause::Argument(Argument::OtherEntity), &names))
 }
 
 impl<R: Runtime> Attempt<R> for Settling<'_, R> {

@@ -73,7 +73,7 @@ impl<R: Runtime> Client<R> {
         let entity = self.shared.with(|state| state.machine.used_entity());
         let Some(entity) = entity else {
             let why = "a transaction begins on a client that has a sender or receiver";
-            return Err(Error::of(Failure::told(Cause::Engine(EngineError::IllegalState), &why)));
+            return Err(Error::of(Failure::explained(Cause::Engine(EngineError::IllegalState), &why)));
         };
         self.transactions(entity)?.begin().await
     }

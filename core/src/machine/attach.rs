@@ -290,7 +290,7 @@ impl<S: Storage> ClientMachine<S> {
         self.links.attached(place, link);
         self.timers.start(Timer::Link, place, clock.now, HEALTHY);
         if S::Features::RECEIVERS {
-            self.hear(place, clock);
+            self.note_alive(place, clock);
             self.drain_seen(place, clock);
         }
         let Some(endpoint) = self.links.get(place) else { return };

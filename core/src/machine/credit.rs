@@ -88,8 +88,8 @@ struct Supply {
     draining: bool,
     /// How long its answer has been missing.
     overdue: Overdue,
-    /// A drain has ended: what came of it is taken before new credit is granted.
-    harvest: bool,
+    /// A drain has ended: its messages are taken before new credit is granted.
+    drained: bool,
     /// Its last receive is over: unused credit is given back.
     gives_back: bool,
     /// Messages that were kept ready were given back: nothing is fetched ahead until the next call.
@@ -151,7 +151,7 @@ impl<S: Storage> Credit<S> {
         let supply = Supply {
             draining: false,
             overdue: Overdue::No,
-            harvest: false,
+            drained: false,
             gives_back: false,
             idled: false,
             suspended: false,
@@ -176,7 +176,7 @@ impl<S: Storage> Credit<S> {
     pub(super) fn link_gone(&mut self, place: u32) {
         self.emptied(place);
         let Some(supply) = self.get_mut(place) else { return };
-        (supply.harvest, supply.draining, supply.gives_back) = (false, false, false);
+        (supply.drained, supply.draining, supply.gives_back) = (false, false, false);
     }
 
     /// The number of messages to prefetch now.
@@ -203,7 +203,7 @@ impl<S: Storage> Credit<S> {
         let Some(supply) = self.get_mut(place) else { return 0 };
         supply.demand = supply.demand.saturating_sub(count);
         supply.receives = supply.receives.saturating_sub(1);
-        supply.harvest = false;
+        supply.drained = false;
         supply.gives_back |= supply.receives == 0;
         supply.receives
     }
@@ -304,17 +304,17 @@ impl<S: Storage> Credit<S> {
     }
 
     /// Messages that a drain brought are taken before new credit is granted; false where no receive wants them.
-    pub(super) fn harvest(&mut self, place: u32) -> bool {
+    pub(super) fn take_drained(&mut self, place: u32) -> bool {
         let wanted = self.receives(place) > 0;
         if let Some(supply) = self.get_mut(place).filter(|_| wanted) {
-            supply.harvest = true;
+            supply.drained = true;
         }
         wanted
     }
 
     /// It was taken, or there was none; whether it was waited for.
     pub(super) fn take_harvest(&mut self, place: u32) -> bool {
-        self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.harvest))
+        self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.drained))
     }
 
     /// The answer to a drain is missing for longer than it was. `seen` if the service has had the drain for that long.
@@ -350,7 +350,7 @@ impl<S: Storage> Credit<S> {
     /// The credit that a receiver's prefetch or pending calls need. Credit is never lowered: unused credit is drained.
     pub(super) fn wants(&self, place: u32, budget: Budget) -> Grant {
         let Some(supply) = self.get(place) else { return Grant::Nothing };
-        if supply.harvest || supply.idled || supply.draining {
+        if supply.drained || supply.idled || supply.draining {
             return Grant::Nothing;
         }
         let prefetch = self.prefetch(place);
@@ -447,7 +447,7 @@ mod part_tests {
         credit.drain_begins(0);
         assert_eq!((credit.wants(0, BUDGET), credit.overdue(0)), (Grant::Nothing, Some(Overdue::No)));
         credit.drained(0);
-        assert!(credit.harvest(0), "a receive waits for it");
+        assert!(credit.take_drained(0), "a receive waits for it");
         assert_eq!((credit.wants(0, BUDGET), credit.overdue(0)), (Grant::Nothing, None));
         assert!(credit.take_harvest(0));
         assert_eq!(credit.wants(0, BUDGET), Grant::Credit(1));

@@ -23,7 +23,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             machine.act(clock);
             machine.process_events(clock);
-            machine.timers.told();
+            machine.timers.announced();
             machine.is_due()
         })
     }
@@ -68,7 +68,7 @@ impl<S: Storage> ClientMachine<S> {
         #[cfg(feature = "alloc")]
         self.slot_wait.handle_timeout(clock.now);
         self.process_events(clock);
-        self.timers.told();
+        self.timers.announced();
     }
 
     /// An opening that takes longer than an attempt may is given up, transport and all.
@@ -81,7 +81,7 @@ impl<S: Storage> ClientMachine<S> {
             self.timers.set(Timer::Client, client::OPENING, Some(at));
             return;
         }
-        let late = || Failure::told(Cause::Timeout, &"the connection was not open in the time of an attempt");
+        let late = || Failure::explained(Cause::Timeout, &"the connection was not open in the time of an attempt");
         self.link_up.ends_by(late);
         connection.handle_disconnect();
     }

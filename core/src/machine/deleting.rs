@@ -2,7 +2,7 @@
 
 use super::ClientMachine;
 use super::attachment::{Attachment, ReceiveMode};
-use super::grant::Stock;
+use super::grant::Supplied;
 use super::id::EndpointId;
 use super::links::{Endpoint, Sort};
 use super::routes::Route;
@@ -25,7 +25,7 @@ impl<S: Storage> ClientMachine<S> {
         if !self.deletes(endpoint) {
             return None;
         }
-        let Stock { ready, expected, draining } = self.stock(endpoint.0.index);
+        let Supplied { ready, expected, draining } = self.supplied(endpoint.0.index);
         (ready > 0 || expected > 0 || draining).then(|| ready.max(1))
     }
 

@@ -14,7 +14,7 @@ impl<S: Storage> ClientMachine<S> {
         if S::Features::PREFETCH {
             self.note_locks(place, clock);
         }
-        if self.credit.is_idle(place) && self.stock(place).expected > 0 {
+        if self.credit.is_idle(place) && self.supplied(place).expected > 0 {
             self.start_drain(place, clock);
         }
     }
@@ -66,9 +66,9 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Something has come on a link. The end of a drain is not put off.
+    /// The link is alive: a frame has arrived on it. The end of a drain is not put off.
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    pub(super) fn hear(&mut self, place: u32, clock: Clock) {
+    pub(super) fn note_alive(&mut self, place: u32, clock: Clock) {
         if self.links.get(place).is_some() && !self.credit.is_draining(place) {
             self.timers.start(Timer::Credit, place, clock.now, SILENCE);
         }
@@ -77,7 +77,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Asks a link that has credit whether it is alive; false where there is nothing to ask.
     pub(super) fn probe(&mut self, place: u32, clock: Clock) -> bool {
         let up = self.links.get(place).is_some_and(|endpoint| endpoint.is_up() && !endpoint.is_closing());
-        up && !self.credit.is_draining(place) && self.stock(place).expected > 0 && self.start_drain(place, clock)
+        up && !self.credit.is_draining(place) && self.supplied(place).expected > 0 && self.start_drain(place, clock)
     }
 
     /// Takes the rest of a receiver's credit back; false when its link is not there any more.
@@ -101,8 +101,8 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.credit.drained(place);
         self.timers.stop(Timer::Credit, place);
-        self.hear(place, clock);
-        if self.credit.harvest(place) {
+        self.note_alive(place, clock);
+        if self.credit.take_drained(place) {
             self.calls.notice_late(place);
         } else if self.credit.prefetch(place) == 0 {
             self.release_waiting(place);
@@ -123,7 +123,7 @@ impl<S: Storage> ClientMachine<S> {
         }
         if !self.credit.is_draining(place) {
             if !self.probe(place, clock) {
-                self.hear(place, clock);
+                self.note_alive(place, clock);
             }
             return;
         }

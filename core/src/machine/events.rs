@@ -23,7 +23,7 @@ use crate::wire::{Map, View};
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
 /// Sees frames while their bytes are there.
-struct Watch<'n, S: Storage> {
+struct FrameHandler<'n, S: Storage> {
     routes: &'n Routes<S>,
     links: &'n mut Links<S>,
     session_locks: &'n mut SessionLocks<S>,
@@ -37,7 +37,7 @@ struct Watch<'n, S: Storage> {
     due: &'n mut bool,
 }
 
-impl<S: Storage> Watch<'_, S> {
+impl<S: Storage> FrameHandler<'_, S> {
     fn attached<'a>(&mut self, link: LinkId, attach: &mut View<'a, Attach<'a>>) {
         let Some(Route::Endpoint(place)) = self.routes.of(link) else { return };
         let Some(endpoint) = self.links.get_mut(place) else { return };
@@ -119,7 +119,7 @@ impl<S: Storage> Watch<'_, S> {
     }
 }
 
-impl<S: Storage> Handler for Watch<'_, S> {
+impl<S: Storage> Handler for FrameHandler<'_, S> {
     const SERVES: bool = false;
     const SETTLES: bool = true;
 
@@ -171,7 +171,7 @@ impl<S: Storage> Handler for Watch<'_, S> {
 impl<S: Storage> ClientMachine<S> {
     pub(super) fn input(&mut self, clock: Clock, rx: &mut RxOf<S>) {
         let Some(connection) = &mut self.connection else { return };
-        let mut watch = Watch {
+        let mut handler = FrameHandler {
             routes: &self.routes,
             links: &mut self.links,
             session_locks: &mut self.session_locks,
@@ -184,7 +184,7 @@ impl<S: Storage> ClientMachine<S> {
             lock_renewals: &mut self.lock_renewals,
             due: &mut self.due,
         };
-        if let Err(error) = connection.handle_input(clock.now, rx, &mut watch) {
+        if let Err(error) = connection.handle_input(clock.now, rx, &mut handler) {
             self.remember(error);
         }
     }
@@ -300,6 +300,6 @@ impl<S: Storage> ClientMachine<S> {
     /// Why the connection ends, unless the peer has said it.
     #[inline(never)]
     pub(super) fn remember(&mut self, error: crate::engine::ConnectionError) {
-        self.link_up.ends_by(|| Failure::told(Cause::Connection(error.kind()), &error));
+        self.link_up.ends_by(|| Failure::explained(Cause::Connection(error.kind()), &error));
     }
 }

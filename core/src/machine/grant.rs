@@ -6,8 +6,8 @@ use super::{ClientMachine, Clock};
 use crate::engine::Connection;
 use crate::storage::{Features, Payloads, Storage};
 
-/// What a receiver has and expects.
-pub(super) struct Stock {
+/// The messages that a receiver has and expects.
+pub(super) struct Supplied {
     /// Messages that can be taken.
     pub(super) ready: u32,
     /// Messages that may still come.
@@ -16,11 +16,11 @@ pub(super) struct Stock {
 }
 
 impl<S: Storage> ClientMachine<S> {
-    pub(super) fn stock(&self, place: u32) -> Stock {
+    pub(super) fn supplied(&self, place: u32) -> Supplied {
         let endpoint = self.links.get(place);
         let live = endpoint.and_then(|endpoint| self.connection.as_ref()?.link(endpoint.link()?));
         let remains = endpoint.filter(|_| S::Features::RECEIVE_AND_DELETE).map_or(0, |endpoint| self.remain(endpoint));
-        Stock {
+        Supplied {
             ready: live.map_or(0, |status| status.waiting) + remains,
             expected: live.map_or(0, |status| status.credit),
             draining: self.credit.is_draining(place),
@@ -70,7 +70,7 @@ impl<S: Storage> ClientMachine<S> {
             if self.credit.is_draining(place) {
                 return;
             }
-            let credit = self.stock(place).expected;
+            let credit = self.supplied(place).expected;
             let receives = self.links.get(place).is_some_and(Endpoint::is_receiver);
             lacks |= receives && credit == 0 && self.credit.waits_for_place(place);
             if receives && credit > most {

@@ -317,7 +317,7 @@ impl<S: Storage> ClientMachine<S> {
         // A link may be over by a detach that only now found room.
         self.process_events(clock);
         // The deadlines are read after this.
-        self.timers.told();
+        self.timers.announced();
         wrote
     }
 

@@ -67,7 +67,7 @@ impl<S: Storage> ClientMachine<S> {
             return;
         }
         self.release_waiting(place);
-        if self.stock(place).expected > 0 {
+        if self.supplied(place).expected > 0 {
             self.start_drain(place, clock);
         }
     }

@@ -40,7 +40,7 @@ impl<S: Storage> ClientMachine<S> {
                 let Some(found) = self.links.find(endpoint) else { return closed() };
                 let down = found.attachment() == Attachment::Down;
                 let idle = !found.is_session() && self.credit.receives(place) == 0 && {
-                    let stock = self.stock(place);
+                    let stock = self.supplied(place);
                     stock.ready == 0 && stock.expected == 0 && !stock.draining
                 };
                 let idled = self.credit.begin(place, max, idle.then_some(clock.now));
@@ -66,7 +66,7 @@ impl<S: Storage> ClientMachine<S> {
         let prefetches = self.credit.prefetch(place) > 0;
         // What a link that is not up yet brings is given back when it comes.
         let up = found.is_up();
-        let stock = self.stock(place);
+        let stock = self.supplied(place);
         let settled_down = prefetches || (stock.expected == 0 && !stock.draining);
         // All that the service has now, and the rest of the credit back: then nothing is locked without an owner.
         let drains = (stock.ready > 0 || (expired && up)) && !settled_down && stock.ready < max;
@@ -127,14 +127,14 @@ impl<S: Storage> ClientMachine<S> {
         let closing = found.is_closing();
         if self.credit.end(place, count) > 0 {
             self.top_up(place);
-            if self.stock(place).ready > 0 {
+            if self.supplied(place).ready > 0 {
                 // What is left is for the next one.
                 self.calls.notice_first(place);
             }
             return;
         }
         if self.credit.prefetch(place) == 0 && !closing {
-            let stock = self.stock(place);
+            let stock = self.supplied(place);
             if stock.expected == 0 && stock.ready > 0 && !stock.draining {
                 self.release_waiting(place);
             }
@@ -144,7 +144,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A whole message has come.
     pub(super) fn endpoint_readable(&mut self, place: u32, clock: Clock) {
-        self.hear(place, clock);
+        self.note_alive(place, clock);
         self.link_moved(place);
         let Some(endpoint) = self.links.get(place) else { return };
         self.credit.stocked(place, clock.now);

@@ -93,7 +93,7 @@ impl<S: Storage> ClientMachine<S> {
                 let size = payload.as_ref().len();
                 let limit = connection.link(link).map_or(0, |status| status.peer_max_message_size);
                 let sizes = format_args!("{size} bytes, and the link takes {limit}");
-                Poll::Ready(Err(Failure::told(Cause::Engine(error), &sizes)))
+                Poll::Ready(Err(Failure::explained(Cause::Engine(error), &sizes)))
             }
             Err(error) => Poll::Ready(Err(Failure::of_engine(error))),
         }

@@ -45,7 +45,7 @@ type Ask<'b> = (Map<'b>, Option<u32>);
 
 /// The locks of sessions: one for each receiver of a session, as long as that is there.
 pub(super) struct SessionLocks<S: Storage> {
-    locks: TableOf<S, room::Claims, Lock<S>>,
+    locks: TableOf<S, room::SessionReceivers, Lock<S>>,
 }
 
 impl<S: Storage> SessionLocks<S> {

@@ -252,7 +252,7 @@ impl<S: Storage> ClientMachine<S> {
             Err(EngineError::MessageTooLarge) => {
                 let limit = connection.peer_max_frame_size();
                 let sizes = format_args!("{} bytes, and a frame has {limit}", encoded.as_ref().len());
-                Err(Failure::told(Cause::Argument(Argument::Properties), &sizes))
+                Err(Failure::explained(Cause::Argument(Argument::Properties), &sizes))
             }
             Err(error) => Err(Failure::new(Cause::Engine(error))),
         }

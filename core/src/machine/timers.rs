@@ -118,7 +118,7 @@ impl<S: Storage> Timers<S> {
     }
 
     /// The driver asks for [`Timers::next`] now.
-    pub(super) fn told(&mut self) {
+    pub(super) fn announced(&mut self) {
         self.moved = false;
     }
 }
@@ -137,7 +137,7 @@ mod tests {
         timers.set(Timer::Link, 1, Some(at(5)));
         timers.set(Timer::Link, 1, None);
         assert!(timers.has_moved());
-        timers.told();
+        timers.announced();
         timers.set(Timer::Token, 0, Some(at(30)));
         assert!(!timers.has_moved(), "a later deadline wakes nobody");
         assert_eq!(timers.pop(at(4)), None);

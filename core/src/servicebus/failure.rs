@@ -113,7 +113,7 @@ impl<S: Storage> Failure<S> {
     }
 
     /// A failure that is described by an error.
-    pub(crate) fn told(cause: Cause, error: &dyn fmt::Display) -> Self {
+    pub(crate) fn explained(cause: Cause, error: &dyn fmt::Display) -> Self {
         Self { description: S::Description::of(error), ..Self::new(cause) }
     }
 

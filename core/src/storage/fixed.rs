@@ -193,7 +193,7 @@ macro_rules! fixed_storage {
                 Requests: $crate::storage::FEW_REQUESTS,
                 Renewals: RENEWALS,
                 Nodes: if $name::MANAGEMENT { $crate::storage::FEW_NODES } else { 1 },
-                Claims: SESSION_RECEIVERS,
+                SessionReceivers: SESSION_RECEIVERS,
                 Spare: 0,
                 Receive: RECEIVE,
                 Transmit: TRANSMIT,

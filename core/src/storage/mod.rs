@@ -168,7 +168,7 @@ pub trait Storage:
     + Room<room::Requests>
     + Room<room::Renewals>
     + Room<room::Nodes>
-    + Room<room::Claims>
+    + Room<room::SessionReceivers>
     + Room<room::Spare>
     + Room<room::Receive>
     + Room<room::Transmit>

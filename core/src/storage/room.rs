@@ -52,7 +52,7 @@ pub enum Renewals {}
 pub enum Nodes {}
 /// Every receiver of a session.
 #[derive(Debug)]
-pub enum Claims {}
+pub enum SessionReceivers {}
 /// One entry that fixed storage has no room for.
 #[derive(Debug)]
 pub enum Spare {}
