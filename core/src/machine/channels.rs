@@ -682,6 +682,14 @@ mod tests {
         channels.starve(channel);
         assert_eq!((channels.take_starved(), channels.take_starved()), (Some(channel), None));
         assert!(!channels.is_starved(channel));
+        // Its urgent request comes after it had starved.
+        let late = channels.insert(None, 3).unwrap();
+        channels.start(late, Owner::Operation(key(10))).unwrap();
+        channels.starve(late);
+        channels.start(late, Owner::Renewal(key(11))).unwrap();
+        channels.starve(late);
+        assert_eq!(channels.take_starved(), Some(late));
+        assert!(!channels.is_starved(late) && channels.take_starved().is_none(), "it has one turn");
         assert!(channels.is_asked(channel));
         for place in slow.into_iter().chain([urgent]) {
             channels.free(place);

@@ -27,8 +27,10 @@ fn share(free: usize, others: usize, has_some: bool, halves: bool) -> u32 {
     // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
     let spare = free.saturating_sub(RESERVE);
     let first = usize::from(!has_some && spare > 0);
-    // In small tables, half of the places may go to one link, whatever the number of links.
-    let reserve = others.min(if halves { spare } else { spare / 2 });
+    // In small tables, half of the places may go to one link, whatever the number of links; the last one is not for a link
+    // that has credit.
+    let most = if has_some { spare.div_ceil(2) } else { spare / 2 };
+    let reserve = others.min(if halves { spare } else { most });
     let rest = spare.saturating_sub(first).saturating_sub(reserve);
     u32::try_from(first + if halves { rest.div_ceil(2) } else { rest }).unwrap_or(u32::MAX)
 }
@@ -416,6 +418,7 @@ mod tests {
         }
         assert_eq!(share(RESERVE + 1, 1, false, true), 1);
         assert_eq!(share(16, 1, false, false), 12, "where places are few, one is left for the other link");
+        assert_eq!(share(RESERVE + 1, 1, true, false), 0, "the last place is for a link that has none");
     }
 }
 

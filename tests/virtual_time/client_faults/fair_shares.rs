@@ -1,13 +1,20 @@
 //! One receiver that asks for much leaves room for the others of its client.
 
-use crate::stage::{DAY, SECOND, add_queue, ended_by, ending, observe, on_both_storages, world};
+use crate::scripted::{self, Server};
+use crate::stage::{
+    Board, DAY, SECOND, add_queue, ended_by, ending, observe, on_both_storages, policy, settings_of, world,
+};
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
+use servicebus_core::wire::performative::Performative;
 use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_tests::engine::Item;
 use servicebus_tests::fault::Judge;
 use servicebus_tests::storages::Complete;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// How much one receiver wants, and how.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +66,45 @@ fn a_receiver_leaves_some_to_others<S: Complete>() {
         judge.equal(format!("{wants:?}"), received, true, false);
     }
     judge.finish();
+}
+
+/// How often credit is taken back in a minute by a client in fixed storage whose receivers want so many messages each, one
+/// after the other, from a service that has none.
+fn taken_back(wanted: &'static [u32]) -> u32 {
+    let drains = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&drains);
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        if let Item::Frame(_, Performative::Flow(flow), _) = item {
+            counted.set(counted.get() + u32::from(flow.drain));
+        }
+        server.answer_well(item);
+        true
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings_of::<Board>(&world, policy(1)), script);
+        for &count in wanted {
+            let receiver = client.receiver("q").unwrap();
+            world.spawn(async move { drop(receiver.receive_messages(count, DAY).await) });
+            world.sleep(SECOND).await;
+        }
+        world.sleep(SECOND * 60).await;
+    });
+    drains.get()
+}
+
+/// Each receiver that finds no place has credit taken back once, and none is taken back without need.
+#[test]
+fn credit_is_taken_back_once_for_each_receiver_that_lacks_it_c12() {
+    for (wanted, drains) in [
+        (&[1, 2, 3][..], 0),
+        (&[5_000], 0),
+        (&[10, 5_000], 0),
+        (&[5_000, 1], 1),
+        (&[5_000, 5_000], 1),
+        (&[5_000, 1, 1], 2),
+    ] {
+        assert_eq!(taken_back(wanted), drains, "receivers that want {wanted:?}");
+    }
 }
 
 on_both_storages! {
