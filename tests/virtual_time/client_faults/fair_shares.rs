@@ -4,6 +4,7 @@ use crate::scripted::{self, Server};
 use crate::stage::{
     Board, DAY, SECOND, add_queue, ended_by, ending, observe, on_both_storages, policy, settings_of, world,
 };
+use futures_util::future::join_all;
 use servicebus_core::client::ReceiverOptions;
 use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::MessageRef;
@@ -69,8 +70,8 @@ fn a_receiver_leaves_some_to_others<S: Complete>() {
 }
 
 /// How often credit is taken back in a minute by a client in fixed storage whose receivers want so many messages each, one
-/// after the other, from a service that has none.
-fn taken_back(wanted: &'static [u32]) -> u32 {
+/// after the other, from a service that has none, and which then sends so many at once.
+fn taken_back(wanted: &'static [u32], sends: usize) -> u32 {
     let drains = Rc::new(Cell::new(0));
     let counted = Rc::clone(&drains);
     let script = move |server: &mut Server, item: &Item<'_>| {
@@ -87,6 +88,10 @@ fn taken_back(wanted: &'static [u32]) -> u32 {
             world.spawn(async move { drop(receiver.receive_messages(count, DAY).await) });
             world.sleep(SECOND).await;
         }
+        let sender = client.sender("q").unwrap();
+        let message = MessageRef::new("x");
+        let sent = join_all((0..sends).map(|_| sender.send(&message))).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
         world.sleep(SECOND * 60).await;
     });
     drains.get()
@@ -95,15 +100,17 @@ fn taken_back(wanted: &'static [u32]) -> u32 {
 /// Each receiver that finds no place has credit taken back once, and none is taken back without need.
 #[test]
 fn credit_is_taken_back_once_for_each_receiver_that_lacks_it_c12() {
-    for (wanted, drains) in [
-        (&[1, 2, 3][..], 0),
-        (&[5_000], 0),
-        (&[10, 5_000], 0),
-        (&[5_000, 1], 1),
-        (&[5_000, 5_000], 1),
-        (&[5_000, 1, 1], 2),
+    for (wanted, sends, drains) in [
+        (&[1, 2, 3][..], 0, 0),
+        (&[5_000], 0, 0),
+        (&[10, 5_000], 0, 0),
+        // Messages that wait for a place get one with the next outcome.
+        (&[5_000], 20, 0),
+        (&[5_000, 1], 0, 1),
+        (&[5_000, 5_000], 0, 1),
+        (&[5_000, 1, 1], 0, 2),
     ] {
-        assert_eq!(taken_back(wanted), drains, "receivers that want {wanted:?}");
+        assert_eq!(taken_back(wanted, sends), drains, "receivers that want {wanted:?}, and {sends} sends");
     }
 }
 
