@@ -90,10 +90,11 @@ fn is_polled(signature: &Signature) -> bool {
 /// Objects to a macro, defined or used, that makes functions to be awaited.
 fn hides_none(scope: &str, hidden: &syn::Macro) {
     // Documentation, and every other text, is in quotes.
-    let mut quoted = false;
+    let (mut quoted, mut escaped) = (false, false);
     let tokens = hidden.tokens.to_string();
     let outside = tokens.chars().filter(|&letter| {
-        quoted ^= letter == '"';
+        quoted ^= letter == '"' && !escaped;
+        escaped = quoted && letter == '\\' && !escaped;
         !quoted
     });
     let text: String = outside.collect();

@@ -542,7 +542,7 @@ mod tests {
         assert_eq!(noticed(&mut calls), [0]);
     }
 
-    /// Neither the turn in an order nor the end of what was sent is looked for among the other calls of a sender.
+    /// The turn in an order is not looked for among the other calls of a sender.
     #[test]
     fn a_turn_costs_the_same_beside_any_number_of_calls_c22() {
         for others in [1, 10_000] {

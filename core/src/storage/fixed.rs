@@ -26,7 +26,7 @@ use core::fmt;
 /// | `transmit` | bytes of the largest frame that is sent, at least 512 | |
 /// | `message` | bytes of one encoded message, in either direction; at least 512, since tokens are sent in messages | |
 /// | `sessions` | AMQP sessions of the connection | 1 |
-/// | `messages` | encoded messages that wait to be sent or to be taken; a delivery keeps its message only until that is written or taken. Three are for a request, its response and a message to send, the rest for messages that come in | half of the deliveries and one more, at least 4 |
+/// | `messages` | encoded messages that wait to be sent or to be taken; a delivery keeps its message only until that is written or taken. Three are for a request, its response and a message to send, the rest for messages that come in: of receivers that wait at once, so many get credit, and the others when one of these receives or ends | half of the deliveries and one more, at least 4 |
 ///
 /// Sizes that no client can work with do not compile, and the error names the least that does. `engine_alone: true`
 /// allows them for a [`Connection`](crate::engine::Connection) without a client.

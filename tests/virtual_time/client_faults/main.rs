@@ -25,7 +25,6 @@ mod scripted;
 mod secrets;
 mod settlement_sizes;
 mod stage;
-mod two_clocks;
 mod user_code;
 mod valve;
 mod windows;
