@@ -54,16 +54,19 @@ pub use ram::Ram;
 pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;
 pub use servicebus_core::client::{AutoLockRenewer, DeadLetterOptions, ErrorKind, ErrorOutcome};
+pub use servicebus_core::driver::{Credential, Dial, NoCredential, Token, TokenFn};
+pub use servicebus_core::engine::Capacity;
 pub use servicebus_core::fixed_storage;
 #[doc(inline)]
 pub use servicebus_core::guide;
 pub use servicebus_core::machine::{ReceiveMode, Settings, SizeLimits};
 pub use servicebus_core::servicebus::{
-    Argument, AsMessage, BatchError, Body, BodyError, Disposition, Entries, InvalidMessage, LockToken, MessageId,
-    MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, SubQueue,
+    Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries, FilterProperties,
+    InvalidLockToken, InvalidMessage, LockToken, MessageId, MessageRef, MessageState, Properties, Reason, RetryMode,
+    RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
 };
 pub use servicebus_core::time::{Duration, Timestamp};
-pub use servicebus_core::wire::{Uuid, Value};
+pub use servicebus_core::wire::{DecodeError, Uuid, Value, WrongValue};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "spool")]
@@ -104,3 +107,9 @@ pub type Entity<S> = servicebus_core::servicebus::Entity<S>;
 pub type Error<S> = servicebus_core::client::Error<S>;
 /// How the connection stands; see [`servicebus_core::client::ConnectionState`].
 pub type ConnectionState<S> = servicebus_core::client::ConnectionState<S>;
+/// Why a lock is not renewed any more; see [`servicebus_core::client::RenewalEnd`].
+pub type RenewalEnd<S> = servicebus_core::client::RenewalEnd<S>;
+/// Why something was not sent, with what was to be sent; see [`servicebus_core::client::SendError`].
+pub type SendError<S, M> = servicebus_core::client::SendError<S, M>;
+/// Not all of several messages were sent; see [`servicebus_core::client::SendAllError`].
+pub type SendAllError<S> = servicebus_core::client::SendAllError<S>;

@@ -41,7 +41,7 @@ fn every_call_of_messages_has_a_row_with_its_bound() {
         "Sender::schedule_each" | "Sender::schedule_all" => "Sender::schedule".to_owned(),
         "Receiver::abandon_with" => "Receiver::abandon".to_owned(),
         "Receiver::defer_with" => "Receiver::defer".to_owned(),
-        "Receiver::renew_lock_of" => "Receiver::renew_lock".to_owned(),
+        "Receiver::renew_lock_by_token" => "Receiver::renew_lock".to_owned(),
         "Receiver::peek_each" => "Receiver::peek".to_owned(),
         "Peeker::peek_each" => "Peeker::peek".to_owned(),
         "Messages::poll_next" => "Receiver::messages".to_owned(),

@@ -318,7 +318,7 @@ fn settling_through_management_counts_alike_set30_def3_def5_def7_def9_def10_def1
         receiver.close().await;
         let receiver = client.receiver("q").unwrap();
         let token = message.lock_token().unwrap();
-        assert!(receiver.renew_lock_of(token).await.unwrap() > message.locked_until().unwrap());
+        assert!(receiver.renew_lock_by_token(token).await.unwrap() > message.locked_until().unwrap());
         receiver.abandon(&message).await.unwrap();
         let message = receiver.next().await.unwrap();
         assert_eq!(message.delivery_count(), 1);

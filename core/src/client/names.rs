@@ -15,13 +15,14 @@ macro_rules! client_names {
         pub use $crate::machine::{ReceiveMode, SizeLimits};
         pub use $crate::runtime::HeapRuntime;
         pub use $crate::servicebus::{
-            Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries, InvalidMessage,
-            LockToken, Message, MessageBody, MessageId, MessageIdBuf, MessageRef, MessageState, Properties, Reason,
-            RetryMode, RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
+            Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries,
+            FilterProperties, InvalidLockToken, InvalidMessage, LockToken, Message, MessageBody, MessageId,
+            MessageIdBuf, MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, RuleFilterRef, RuleRef,
+            SubQueue,
         };
         pub use $crate::storage::Limits;
-        pub use $crate::time::Timestamp;
-        pub use $crate::wire::{Uuid, Value};
+        pub use $crate::time::{TimeOutOfRange, Timestamp};
+        pub use $crate::wire::{DecodeError, Uuid, Value, WrongValue};
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         ///
@@ -74,8 +75,8 @@ macro_rules! client_names {
         ///
         /// `receive`, `receive_messages`, `receive_each`, `next`, `messages` (a stream, feature `stream`); `complete`,
         /// `abandon`, `abandon_with`, `defer`, `defer_with`, `dead_letter`, `settle_by_token`; `receive_deferred`,
-        /// `receive_deferred_each`; `peek`, `peek_each`, `peeker`; `renew_lock`, `renew_lock_of`, `lock_renewal_error`;
-        /// `delete_messages`, `purge`; `timeout`, `entity`, `close`.
+        /// `receive_deferred_each`; `peek`, `peek_each`, `peeker`; `renew_lock`, `renew_lock_by_token`,
+        /// `lock_renewal_error`; `delete_messages`, `purge`; `timeout`, `entity`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]

@@ -314,7 +314,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
-    pub async fn renew_lock_of(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>>
+    pub async fn renew_lock_by_token(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>>
     where
         R::Storage: Management,
     {

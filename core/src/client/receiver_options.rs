@@ -10,7 +10,7 @@ use core::fmt;
 ///
 /// ```
 /// # use servicebus_core::client::{Client, Error, ReceiverOptions};
-/// # use servicebus_core::{machine::{Entity, ReceiveMode}, runtime::Runtime, storage::Heap};
+/// # use servicebus_core::{machine::ReceiveMode, runtime::Runtime, servicebus::Entity, storage::Heap};
 /// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
 /// let orders = client.receiver("orders")?;
 /// let dead = client.receiver(Entity::queue("orders").dead_letter())?;

@@ -41,7 +41,7 @@ pub use disposition::{DeadLetterOptions, Disposition, Properties};
 pub use entity::Entity;
 pub use entries::Entries;
 pub use failure::{Cause, Failure, Offer};
-pub use lock_token::LockToken;
+pub use lock_token::{InvalidLockToken, LockToken};
 pub use message::{InvalidMessage, MessageRef};
 #[cfg(feature = "alloc")]
 pub use owned_message::{Message, MessageBody, MessageIdBuf};

@@ -17,7 +17,8 @@ mod code {
 /// ```
 /// use servicebus_core::servicebus::{CorrelationFilter, RuleFilterRef, RuleRef};
 ///
-/// let tea = CorrelationFilter::new().with_subject("tea").with_properties(&[("hot", true.into())]);
+/// let hot = [("hot", true.into())];
+/// let tea = CorrelationFilter::new().with_subject("tea").with_properties(&hot);
 /// let rule = RuleRef::new("tea", RuleFilterRef::Correlation(tea)).with_action("SET seen = TRUE");
 /// # let _ = rule;
 /// ```

@@ -144,7 +144,7 @@ pub(crate) const PEERS: &[Peer] = {
         peer("never-ends-upgrade", WebSocket, Reset, Flood(SWITCHING, FIELD), ["Sender::send", "Receiver::peek_each"]),
         peer("trickles-upgrade", WebSocket, Reset, Trickle(SWITCHING), ["Sender::send", "RuleManager::remove"]),
         peer("refuses-upgrade", WebSocket, Reset, SendAndClose(UNAVAILABLE), ["Sender::send", "Peeker::peek"]),
-        peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_of"]),
+        peer("floods-pings", WebSocket, Flood(b"", PING), Reset, ["Sender::send", "Receiver::renew_lock_by_token"]),
         peer("never-ends-a-message", WebSocket, Send(FIRST_FRAGMENT), Reset, ["Sender::send", "Receiver::complete"]),
         peer(
             "announces-a-huge-message",

@@ -213,7 +213,7 @@ pub(crate) fn locks_are_renewed_and_settled_by_token<A: Adapter>() {
         bench.sleep(Duration::from_millis(5)).await;
         let until = receiver.renew_lock(&mut message).await.unwrap();
         assert!(until > before && message.locked_until() == Some(until));
-        receiver.renew_lock_of(message.lock_token().unwrap()).await.unwrap();
+        receiver.renew_lock_by_token(message.lock_token().unwrap()).await.unwrap();
         // Another client, which never saw the message.
         let other = bench.client();
         let other_receiver = other.receiver(QUEUE).unwrap();

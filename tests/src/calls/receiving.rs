@@ -75,8 +75,8 @@ fn settling<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
             let mut message = scene.message.take().expect("the call needs a message");
             scene.receiver().renew_lock(&mut message).await
         }),
-        call!("Receiver::renew_lock_of", Message, Bound::Policy, |scene| {
-            scene.receiver().renew_lock_of(token(&scene)).await
+        call!("Receiver::renew_lock_by_token", Message, Bound::Policy, |scene| {
+            scene.receiver().renew_lock_by_token(token(&scene)).await
         }),
         call!("LockRenewal::ended", Renewal, Bound::UntilClosed, |scene| {
             let mut scene = scene;

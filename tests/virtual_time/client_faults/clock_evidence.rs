@@ -196,7 +196,7 @@ fn renewed_in_time_after(story: Story, age: Duration) -> Result<(), ErrorKind> {
             Story::ByToken { awaited } => {
                 for number in 0..8 {
                     world.sleep(SECOND * 30).await;
-                    let renewal = receiver.renew_lock_of(message.lock_token().unwrap());
+                    let renewal = receiver.renew_lock_by_token(message.lock_token().unwrap());
                     if awaited {
                         renewal.await.unwrap();
                     } else {

@@ -30,7 +30,7 @@ const VERBS: &[Verb] = verbs! {
     };
     "remove a rule": |kit| async { kit.client.rule_manager(Entity::subscription("t", "s")).remove("$Default").await };
     // These can be repeated.
-    "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
+    "renew_lock_by_token": |kit| kit.receiver.renew_lock_by_token(kit.message.lock_token().unwrap());
     "peek": |kit| kit.receiver.peek(1, 10);
 };
 

@@ -190,7 +190,7 @@ impl<S: Complete> Verbs<S> {
         "receive for a second": |kit| kit.receiver.receive(SECOND);
         "complete": |kit| kit.receiver.complete(&kit.message);
         "abandon": |kit| kit.receiver.abandon(&kit.message);
-        "renew_lock_of": |kit| kit.receiver.renew_lock_of(kit.message.lock_token().unwrap());
+        "renew_lock_by_token": |kit| kit.receiver.renew_lock_by_token(kit.message.lock_token().unwrap());
         "size_limits of a new sender": |kit| async { kit.client.sender("q")?.size_limits().await };
     };
 }
