@@ -191,11 +191,11 @@ impl<'a> Attempt<'a> {
         let deferred = in_steps.then_some(&deferred);
         let verifier = Verifier::new(core::slice::from_ref(&root), self.host, self.now, self.algorithms);
         let verifier = match self.remembered {
-            Some(remembered) => verifier.remembering(remembered),
+            Some(remembered) => verifier.with_remembered(remembered),
             None => verifier,
         };
         let mut provider = Provider(match deferred {
-            Some(deferred) => verifier.deferring(deferred),
+            Some(deferred) => verifier.with_deferred(deferred),
             None => verifier,
         });
         let config = TlsConfig::new().enable_rsa_signatures().with_server_name(self.host);

@@ -57,7 +57,7 @@ impl<C, G> Tls<'_, C, G> {
     /// signature instead of one for each certificate; see [`Remembered`]. A certificate that a root's owner takes back counts
     /// as it would anyhow, since revocation is not checked.
     #[must_use]
-    pub fn remembering(mut self, life: core::time::Duration) -> Self {
+    pub fn with_remembered_chain(mut self, life: core::time::Duration) -> Self {
         self.remembered = Some(Remembered::new(life));
         self
     }
@@ -86,7 +86,7 @@ impl<C: Connect, G: CryptoRngCore> Dial for Tls<'_, C, G> {
             judges_not_before: self.judges_not_before,
             remembered: self.remembered.as_ref(),
         };
-        let records = Records { read: &mut *self.records.read, write: &mut *self.records.write };
+        let records = Records::new(&mut *self.records.read, &mut *self.records.write);
         handshake(stream, records, peer, &mut self.random).await.map_err(TlsDialError::Handshake)
     }
 }

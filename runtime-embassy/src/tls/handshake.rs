@@ -12,7 +12,18 @@ use embedded_tls::{CryptoProvider, CryptoRngCore, TlsConfig, TlsConnection, TlsC
 use servicebus_core::time::Timestamp;
 
 /// Whom to connect to, and whom to trust.
+///
+/// ```
+/// use servicebus_core::time::Timestamp;
+/// use servicebus_embassy::tls::{Algorithms, Peer, Root};
+///
+/// fn gateway<'a>(roots: &'a [Root<'a>], now: Timestamp) -> Peer<'a> {
+///     Peer::new(roots, "gateway.example", now).with_algorithms(Algorithms::ECDSA)
+/// }
+/// # let _ = gateway(&[], Timestamp::from_millis(0));
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Peer<'a> {
     /// The server's DNS name (up to 253 bytes) or IP address.
     pub host: &'a str,
@@ -30,11 +41,38 @@ pub struct Peer<'a> {
 }
 
 impl<'a> Peer<'a> {
+    /// The server `host`, a DNS name of up to 253 bytes or an IP address, at the time `now`. All of [`Algorithms`] are
+    /// understood.
+    pub const fn new(roots: &'a [Root<'a>], host: &'a str, now: Timestamp) -> Self {
+        Self { host, roots, algorithms: Algorithms::ALL, now, judges_not_before: true, remembered: None }
+    }
+
+    /// Sets [`Peer::algorithms`].
+    #[must_use]
+    pub const fn with_algorithms(mut self, algorithms: Algorithms) -> Self {
+        self.algorithms = algorithms;
+        self
+    }
+
+    /// Takes certificates that are not valid yet; see [`Tls::without_not_before`](super::Tls::without_not_before).
+    #[must_use]
+    pub const fn without_not_before(mut self) -> Self {
+        self.judges_not_before = false;
+        self
+    }
+
+    /// Sets [`Peer::remembered`].
+    #[must_use]
+    pub const fn with_remembered(mut self, remembered: &'a Remembered) -> Self {
+        self.remembered = Some(remembered);
+        self
+    }
+
     fn verifier(&self, deferred: &'a Deferred<'a>) -> Verifier<'a> {
-        let verifier = Verifier::new(self.roots, self.host, self.now, self.algorithms).deferring(deferred);
+        let verifier = Verifier::new(self.roots, self.host, self.now, self.algorithms).with_deferred(deferred);
         let verifier = if self.judges_not_before { verifier } else { verifier.without_not_before() };
         match self.remembered {
-            Some(remembered) => verifier.remembering(remembered),
+            Some(remembered) => verifier.with_remembered(remembered),
             None => verifier,
         }
     }
@@ -42,11 +80,19 @@ impl<'a> Peer<'a> {
 
 /// The memory of one TLS connection.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Records<'a> {
     /// For a record from the server; 16 640 bytes hold the largest there is, and the server chooses.
     pub read: &'a mut [u8],
     /// For a record to the server, the handshake's first among them: 1 024 bytes are enough, 4 096 save overhead.
     pub write: &'a mut [u8],
+}
+
+impl<'a> Records<'a> {
+    /// A record from the server is read into `read`, one to the server is written in `write`.
+    pub const fn new(read: &'a mut [u8], write: &'a mut [u8]) -> Self {
+        Self { read, write }
+    }
 }
 
 /// Opens a TLS 1.3 connection over `socket`, and returns it only when the server is proven to be `peer`.

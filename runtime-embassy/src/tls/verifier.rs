@@ -193,7 +193,7 @@ impl<'a> Verifier<'a> {
 
     /// Takes a chain that was verified before, as [`Remembered`] says, and remembers the one that is verified.
     #[must_use]
-    pub const fn remembering(mut self, remembered: &'a Remembered) -> Self {
+    pub const fn with_remembered(mut self, remembered: &'a Remembered) -> Self {
         self.remembered = Some(remembered);
         self
     }
@@ -201,7 +201,7 @@ impl<'a> Verifier<'a> {
     /// Puts signatures of ECDSA off: they are verified by [`Deferred::step`], in parts that other tasks can wait for. Until
     /// nothing is left there, the server is not proven.
     #[must_use]
-    pub const fn deferring(mut self, deferred: &'a Deferred<'a>) -> Self {
+    pub const fn with_deferred(mut self, deferred: &'a Deferred<'a>) -> Self {
         self.deferred = Some(deferred);
         self
     }

@@ -87,7 +87,7 @@ fn the_failure_of_a_call_names_the_certificate_and_the_rule() {
         });
         let root = Root::from_certificate(&chain.root.der).expect("an authority");
         let (mut read, mut write) = (vec![0; 16_640], vec![0; 4_096]);
-        let records = Records { read: &mut read, write: &mut write };
+        let records = Records::new(&mut read, &mut write);
         let dialer = |tcp| Tls::new(tcp, OsRng, core::slice::from_ref(&root), &UTC, records);
         run(TLS_KEY, Some(&chain), dialer, |client, _| async move {
             let sender = client.sender("readings").expect("there is room");

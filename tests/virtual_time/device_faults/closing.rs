@@ -54,7 +54,7 @@ fn a_connection_over_tls_ends_with_close_notify_d6() {
         let chain = Chain::plain();
         let root = Root::from_certificate(&chain.root.der).expect("an authority");
         let (mut read, mut write) = (vec![0; 16_640], vec![0; 4_096]);
-        let records = Records { read: &mut read, write: &mut write };
+        let records = Records::new(&mut read, &mut write);
         let dialer = |tcp| Tls::new(tcp, OsRng, core::slice::from_ref(&root), &UTC, records);
         let network = run(TLS_KEY, Some(&chain), dialer, |client, network| act(way, client, network));
         assert_eq!(network.peer.notified.get(), 1, "{way}");

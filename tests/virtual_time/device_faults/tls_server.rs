@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use servicebus_core::driver::Transport;
 use servicebus_core::time::Timestamp;
 use servicebus_embassy::Close;
-use servicebus_embassy::tls::{Algorithms, CertificateError, HandshakeError, Peer, Records, Root, handshake};
+use servicebus_embassy::tls::{CertificateError, HandshakeError, Peer, Records, Root, handshake};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -229,16 +229,10 @@ impl<'a> Attempt<'a> {
         let socket = Socket(Rc::clone(&server));
 
         let root = Root::from_certificate(&self.chain.root.der).unwrap();
-        let peer = Peer {
-            host: HOST,
-            roots: core::slice::from_ref(&root),
-            algorithms: Algorithms::ALL,
-            now: self.now,
-            judges_not_before: self.judges_not_before,
-            remembered: None,
-        };
+        let peer = Peer::new(core::slice::from_ref(&root), HOST, self.now);
+        let peer = if self.judges_not_before { peer } else { peer.without_not_before() };
         let (mut read, mut write) = (vec![0; self.buffer], vec![0; 4_096]);
-        let records = Records { read: &mut read, write: &mut write };
+        let records = Records::new(&mut read, &mut write);
         let attempt = async {
             match handshake(socket, records, peer, OsRng).await {
                 Err(HandshakeError::Refused(refusal)) => {

@@ -66,7 +66,7 @@ pub async fn start(spawner: Spawner, stack: Stack<'static>, seed: [u8; 32]) -> C
         random.fill_bytes(&mut seed);
         ChaCha20Rng::from_seed(seed)
     };
-    let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
+    let records = Records::new(READ_RECORD.take(), WRITE_RECORD.take());
     let tls = Tls::new(Tcp::new(stack, RECEIVE.take(), TRANSMIT.take()), fork(), roots(), &UTC, records);
     spawner.spawn(carry(runner, tls).expect("spawned once"));
     spawner.spawn(keep_time(stack, fork()).expect("spawned once"));

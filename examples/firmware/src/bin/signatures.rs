@@ -98,8 +98,8 @@ impl Chain {
         let Ok(root) = Root::from_certificate(&root) else { panic!("{}: no root", self.name) };
         let roots = [root];
         let deferred = Deferred::new();
-        let verifier = Verifier::new(&roots, HOST, NOW, Algorithms::ALL).remembering(remembered);
-        let mut verifier = verifier.deferring(&deferred);
+        let verifier = Verifier::new(&roots, HOST, NOW, Algorithms::ALL).with_remembered(remembered);
+        let mut verifier = verifier.with_deferred(&deferred);
         let mut certificates = CertificateRef::with_context(&[]);
         for der in [self.server, self.middle] {
             assert!(certificates.entries.push(CertificateEntryRef::X509(der)).is_ok(), "there is room for sixteen");

@@ -46,7 +46,7 @@ async fn main(spawner: Spawner) {
     let settings = Settings::new(device.connection_string(HOST, device::ENCRYPTED), device.seed);
     let (client, runner) = servicebus_embassy::new(RESOURCES.take(), settings, device.utc).unwrap();
     let tcp = device.tcp().with_address(board::HOST);
-    let records = Records { read: READ_RECORD.take(), write: WRITE_RECORD.take() };
+    let records = Records::new(READ_RECORD.take(), WRITE_RECORD.take());
     let tls = Tls::new(tcp, ChaCha20Rng::from_seed(seed), ROOTS.init([root]), device.utc, records);
     spawner.spawn(carry(runner, tls).expect("the runner's task is spawned once"));
     spawner.spawn(application(client).expect("the application's task is spawned once"));
