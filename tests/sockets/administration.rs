@@ -341,10 +341,10 @@ async fn a_topic_makes_subscriptions_and_rules() {
     let rules = topic.subscription("big");
     rules.create_rule("red", CorrelationRuleFilter::new().with_subject("red")).await.unwrap();
     assert!(!rules.create_rule_if_missing("red", RuleFilter::True).await.unwrap());
-    let found = rules.rules().all().await.unwrap();
+    let found = rules.list_rules().all().await.unwrap();
     assert_eq!(found.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["$Default", "red"]);
     assert!(matches!(&found[0].filter, RuleFilter::Sql(sql) if sql.sql_expression.starts_with("total >= 1000")));
-    assert_eq!(topic.subscriptions().all().await.unwrap().len(), 1);
+    assert_eq!(topic.list_subscriptions().all().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     }
 
     /// The topic's subscriptions, by name.
-    pub fn subscriptions(&self) -> Pages<H, T, SubscriptionProperties> {
+    pub fn list_subscriptions(&self) -> Pages<H, T, SubscriptionProperties> {
         self.client.list_subscriptions(&self.topic)
     }
 }
@@ -150,7 +150,7 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
     }
 
     /// The subscription's rules, by name.
-    pub fn rules(&self) -> Pages<H, T, RuleProperties> {
+    pub fn list_rules(&self) -> Pages<H, T, RuleProperties> {
         self.client.list_rules(&self.topic, &self.subscription)
     }
 }
