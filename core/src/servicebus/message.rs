@@ -65,7 +65,7 @@ pub struct MessageRef<'a> {
     /// When the message becomes available.
     pub scheduled_enqueue_time: Option<Timestamp>,
     /// The application's own properties.
-    pub application_properties: Entries<'a>,
+    pub properties: Entries<'a>,
     /// The W3C trace context that the message belongs to, sent as the application property `traceparent`.
     pub traceparent: Option<&'a str>,
     /// The vendors' part of the trace context, sent as `tracestate`.
@@ -151,7 +151,7 @@ impl<'a> MessageRef<'a> {
     }
 
     entry_setters! {
-        with_properties, application_properties;
+        with_properties, properties;
         with_annotations, annotations;
         with_delivery_annotations, delivery_annotations;
         with_footer, footer;
@@ -202,7 +202,7 @@ impl<'a> MessageRef<'a> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn put_trace(&self, map: &mut MapWriter<'_, '_>, key: &str, text: Option<&str>) {
         if let Some(text) = text
-            && self.application_properties.get(key).is_none()
+            && self.properties.get(key).is_none()
         {
             map.put(key, text);
         }
@@ -233,7 +233,7 @@ impl<'a> MessageRef<'a> {
             || !self.annotations.is_empty()
     }
 
-    fn has_properties(&self) -> bool {
+    fn has_properties_section(&self) -> bool {
         self.message_id.is_some()
             || self.user_id.is_some()
             || self.to.is_some()
@@ -249,7 +249,7 @@ impl<'a> MessageRef<'a> {
             || self.reply_to_session_id.is_some()
     }
 
-    fn properties(&self) -> Properties<'a> {
+    fn properties_section(&self) -> Properties<'a> {
         Properties {
             message_id: self.message_id,
             user_id: self.user_id,
@@ -303,13 +303,13 @@ impl Encode for MessageRef<'_> {
         if self.has_annotations() {
             self.encode_annotations(sink);
         }
-        if self.has_properties() {
-            self.properties().encode(sink);
+        if self.has_properties_section() {
+            self.properties_section().encode(sink);
         }
-        if !self.application_properties.is_empty() || self.traceparent.is_some() || self.tracestate.is_some() {
+        if !self.properties.is_empty() || self.traceparent.is_some() || self.tracestate.is_some() {
             put_section(sink, section::APPLICATION_PROPERTIES);
             let mut map = MapWriter::begin(sink);
-            self.application_properties.put_properties(&mut map);
+            self.properties.put_properties(&mut map);
             self.put_trace(&mut map, TRACEPARENT, self.traceparent);
             self.put_trace(&mut map, TRACESTATE, self.tracestate);
             map.end();

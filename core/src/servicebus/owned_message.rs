@@ -123,7 +123,7 @@ enum Content {
 /// use servicebus_core::servicebus::{AsMessage, Message};
 ///
 /// let message = Message::new("an order").with_message_id("42").with_property("priority", 3).with_property("priority",
-/// 4); assert_eq!(message.as_message().application_properties.get("priority"), Some(4.into()));
+/// 4); assert_eq!(message.as_message().properties.get("priority"), Some(4.into()));
 /// ```
 ///
 /// Its application properties are kept encoded: borrowing it for a send neither allocates nor walks them. Setting one
@@ -143,7 +143,7 @@ pub struct Message {
     content_type: Option<String>,
     content_encoding: Option<String>,
     user_id: Option<Vec<u8>>,
-    application_properties: EncodedEntries,
+    properties: EncodedEntries,
     annotations: EncodedEntries,
     delivery_annotations: EncodedEntries,
     footer: EncodedEntries,
@@ -174,7 +174,7 @@ impl Default for Message {
             content_type: None,
             content_encoding: None,
             user_id: None,
-            application_properties: EncodedEntries::default(),
+            properties: EncodedEntries::default(),
             annotations: EncodedEntries::default(),
             delivery_annotations: EncodedEntries::default(),
             footer: EncodedEntries::default(),
@@ -263,7 +263,7 @@ impl Message {
     /// Sets one of the application's own properties; one with the same name is replaced.
     #[must_use]
     pub fn with_property<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
-        self.application_properties.set(Value::String(name), value.into());
+        self.properties.set(Value::String(name), value.into());
         self
     }
 
@@ -327,7 +327,7 @@ impl AsMessage for Message {
             content_encoding: self.content_encoding.as_deref(),
             time_to_live: self.time_to_live,
             scheduled_enqueue_time: self.scheduled_enqueue_time,
-            application_properties: self.application_properties.as_entries(),
+            properties: self.properties.as_entries(),
             traceparent: None,
             tracestate: None,
             annotations: self.annotations.as_entries(),
@@ -361,7 +361,7 @@ impl From<MessageRef<'_>> for Message {
             content_type: text(message.content_type),
             content_encoding: text(message.content_encoding),
             user_id: message.user_id.map(Vec::from),
-            application_properties: EncodedEntries::of(&message.application_properties, |name| Value::String(name)),
+            properties: EncodedEntries::of(&message.properties, |name| Value::String(name)),
             annotations: EncodedEntries::of(&message.annotations, |name| Value::symbol(name)),
             delivery_annotations: EncodedEntries::of(&message.delivery_annotations, |name| Value::symbol(name)),
             footer: EncodedEntries::of(&message.footer, |name| Value::symbol(name)),
@@ -377,7 +377,7 @@ impl From<MessageRef<'_>> for Message {
         };
         for (name, text) in [(TRACEPARENT, message.traceparent), (TRACESTATE, message.tracestate)] {
             if let Some(text) = text
-                && message.application_properties.get(name).is_none()
+                && message.properties.get(name).is_none()
             {
                 owned = owned.with_property(name, text);
             }
@@ -466,7 +466,7 @@ mod tests {
             .into_iter()
             .zip(0..)
             .fold(Message::new(""), |message, (name, value)| message.with_property(name, value));
-        let sent = message.as_message().application_properties;
+        let sent = message.as_message().properties;
         assert_eq!(["a", "b", "c"].map(|name| sent.get(name)), [4, 3, 2].map(|value| Some(value.into())));
         let bytes = to_vec(&message.as_message());
         let view = crate::wire::message::MessageView::parse(&bytes).unwrap();
@@ -474,7 +474,7 @@ mod tests {
         // Of a slice that has a name twice the last one is copied.
         let twice = [("a", 1.into()), ("a", 2.into())];
         let copy = Message::from(MessageRef::new("").with_properties(&twice));
-        assert_eq!(copy.as_message().application_properties.get("a"), Some(2.into()));
+        assert_eq!(copy.as_message().properties.get("a"), Some(2.into()));
     }
 
     #[test]

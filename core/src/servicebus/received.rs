@@ -430,7 +430,7 @@ impl<S: Storage> AsMessage for ReceivedMessage<S> {
         let view = self.view();
         let entries = |map: Result<_, DecodeError>| map.map(Entries::received).unwrap_or_default();
         let mut message = MessageRef::from_body(SendBody::Encoded(view.body_bytes()));
-        message.application_properties = entries(view.application_properties());
+        message.properties = entries(view.application_properties());
         message.annotations = entries(view.message_annotations());
         message.delivery_annotations = entries(view.delivery_annotations());
         message.footer = entries(view.footer());
