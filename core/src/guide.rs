@@ -17,7 +17,7 @@
 //! | `Receiver::receive_deferred`, `receive_deferred_each` | the same | the retry policy | locks may have been taken until they end |
 //! | `Receiver::complete`, `abandon`, `defer`, `dead_letter`, `settle_by_token` | at least once, which is harmless: a message is settled once, and a lost lock is an error | the retry policy | may still have settled |
 //! | `Receiver::renew_lock`, `SessionReceiver::renew_session_lock` | | the retry policy | may still have renewed |
-//! | `Receiver::peek`, `Peeker::peek`, `RuleManager::list_each`, `Client::list_sessions`, `list_sessions_each` | | the retry policy | nothing is lost |
+//! | `Receiver::peek`, `Peeker::peek`, `RuleManager::list`, `list_each`, `Client::list_sessions`, `list_sessions_each` | | the retry policy | nothing is lost |
 //! | `Receiver::delete_messages` | at most once | one attempt | may still have deleted |
 //! | `Receiver::purge` | at least once | the retry policy for each round | may still have deleted |
 //! | `RuleManager::add`, `remove`, `SessionReceiver::state`, `set_state`, `state_json`, `set_state_json` | at least once | the retry policy | may still have changed it |

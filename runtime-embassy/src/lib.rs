@@ -61,7 +61,7 @@ pub use servicebus_core::fixed_storage;
 pub use servicebus_core::guide;
 pub use servicebus_core::machine::{ReceiveMode, Settings, SizeLimits};
 pub use servicebus_core::servicebus::{
-    Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries, FilterProperties,
+    Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries, FilterProperties,
     InvalidLockToken, InvalidMessage, LockToken, MessageId, MessageRef, MessageState, Properties, Reason, RetryMode,
     RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
 };

@@ -176,11 +176,12 @@ fn a_name_that_programs_need_means_one_type_n13() {
     let defined = defined();
     let mut judge = Judge::new();
     for name in [
+        "Rule",
         "RuleFilter",
         "RuleDescription",
         "RuleRef",
         "RuleProperties",
-        "CorrelationFilter",
+        "CorrelationRuleFilterRef",
         "CorrelationRuleFilter",
         "SqlRuleFilter",
         "CreateRuleOptions",

@@ -4,7 +4,9 @@
 use crate::stage::{MINUTE, SECOND, add_queue, counts, number, pair, play, send_numbers, world};
 use servicebus_core::client::{DeadLetterOptions, ReceiverOptions, SessionReceiver};
 use servicebus_core::machine::{ReceiveMode, Settings};
-use servicebus_core::servicebus::{CorrelationFilter, Disposition, Entity, MessageRef, Reason, RuleFilterRef, RuleRef};
+use servicebus_core::servicebus::{
+    CorrelationRuleFilterRef, Disposition, Entity, MessageRef, Reason, RuleFilterRef, RuleRef,
+};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
@@ -161,7 +163,7 @@ fn rules_come_and_go_rul2_rul10_rul11_rul12_rul37_rul38_rul39_ses49() {
         assert!(default || rules.list_each(|rule| assert_eq!(rule.filter, RuleFilterRef::True)).await.is_ok());
         rules.remove("$Default").await.unwrap();
         rules.add(&RuleRef::new("$Default", RuleFilterRef::False)).await.unwrap();
-        let correlation = CorrelationFilter::new().with_subject("red");
+        let correlation = CorrelationRuleFilterRef::new().with_subject("red");
         rules.add(&RuleRef::new("a", RuleFilterRef::True)).await.unwrap();
         rules.add(&RuleRef::new("b", RuleFilterRef::True)).await.unwrap();
         rules.add(&RuleRef::new("c", RuleFilterRef::Sql("1=1"))).await.unwrap();

@@ -15,10 +15,10 @@ macro_rules! client_names {
         pub use $crate::machine::{ReceiveMode, SizeLimits};
         pub use $crate::runtime::HeapRuntime;
         pub use $crate::servicebus::{
-            Argument, AsMessage, BatchError, Body, BodyError, CorrelationFilter, Disposition, Entries,
+            Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries,
             FilterProperties, InvalidLockToken, InvalidMessage, LockToken, Message, MessageBody, MessageId,
-            MessageIdBuf, MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, RuleFilterRef, RuleRef,
-            SubQueue,
+            MessageIdBuf, MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, Rule, RuleFilterRef,
+            RuleRef, SubQueue,
         };
         pub use $crate::storage::Limits;
         pub use $crate::time::{TimeOutOfRange, Timestamp};
@@ -231,7 +231,7 @@ macro_rules! client_names {
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         ///
-        /// `add`, `remove`, `list_each`; `AdministrationClient` (feature `administration`) does the same over HTTP.
+        /// `add`, `remove`, `list`, `list_each`; `AdministrationClient` (feature `administration`) does the same over HTTP.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -241,6 +241,7 @@ macro_rules! client_names {
         /// let rules = client.rule_manager(Entity::subscription("events", "big"));
         /// rules.add(&RuleRef::new("thousands", RuleFilterRef::Sql("total >= 1000"))).await?;
         /// rules.remove("$Default").await?;
+        /// assert_eq!(rules.list().await?[0].name(), "thousands");
         /// # Ok(())
         /// # }
         /// ```

@@ -128,6 +128,21 @@ impl<R: Runtime> RuleManager<R> {
             }
         }
     }
+
+    /// The rules of the subscription, in the order of their names.
+    ///
+    /// Cancel safety: nothing is lost.
+    ///
+    /// Bound: the retry policy.
+    ///
+    /// # Errors
+    /// As [`RuleManager::list_each`].
+    #[cfg(feature = "alloc")]
+    pub async fn list(&self) -> Result<alloc::vec::Vec<crate::servicebus::Rule>, Error<StorageOf<R>>> {
+        let mut rules = alloc::vec::Vec::new();
+        self.list_each(|rule| rules.push(rule.into())).await?;
+        Ok(rules)
+    }
 }
 
 impl<R: Runtime> Client<R> {

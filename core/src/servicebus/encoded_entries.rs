@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The encoded entries of a map, without its head.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct EncodedEntries {
     count: u32,
     items: Vec<u8>,
@@ -23,7 +23,11 @@ impl EncodedEntries {
     }
 
     pub(super) fn as_entries(&self) -> Entries<'_> {
-        Entries::encoded(Map::of_encoded(self.count, &self.items))
+        Entries::encoded(self.as_map())
+    }
+
+    pub(super) fn as_map(&self) -> Map<'_> {
+        Map::of_encoded(self.count, &self.items)
     }
 
     /// Appends an entry whose key is new.

@@ -21,6 +21,8 @@ pub mod management;
 pub mod message;
 #[cfg(feature = "alloc")]
 pub(crate) mod owned_message;
+#[cfg(feature = "alloc")]
+mod owned_rule;
 pub(crate) mod reason;
 pub mod received;
 pub(crate) mod retry;
@@ -45,10 +47,12 @@ pub use lock_token::{InvalidLockToken, LockToken};
 pub use message::{InvalidMessage, MessageRef};
 #[cfg(feature = "alloc")]
 pub use owned_message::{Message, MessageBody, MessageIdBuf};
+#[cfg(feature = "alloc")]
+pub use owned_rule::Rule;
 pub use reason::Reason;
 pub use received::{MessageState, ReceivedMessage};
 pub use retry::{RetryMode, RetryPolicy};
-pub use rule::{CorrelationFilter, FilterProperties, RuleFilterRef, RuleRef};
+pub use rule::{CorrelationRuleFilterRef, FilterProperties, RuleFilterRef, RuleRef};
 pub use session_choice::SessionChoice;
 pub use token::Token;
 

@@ -12,19 +12,20 @@ mod code {
     pub(super) const SQL_ACTION: u64 = 0x0000_0137_0000_0006;
 }
 
-/// Which messages a rule takes by comparing their properties; `None` fields are not compared.
+/// The values that messages need for a rule over AMQP, borrowed: `RuleManager` takes it in a [`RuleFilterRef`], where
+/// `AdministrationClient` takes the owned `CorrelationRuleFilter`. Fields that are `None` are not compared.
 ///
 /// ```
-/// use servicebus_core::servicebus::{CorrelationFilter, RuleFilterRef, RuleRef};
+/// use servicebus_core::servicebus::{CorrelationRuleFilterRef, RuleFilterRef, RuleRef};
 ///
 /// let hot = [("hot", true.into())];
-/// let tea = CorrelationFilter::new().with_subject("tea").with_properties(&hot);
+/// let tea = CorrelationRuleFilterRef::new().with_subject("tea").with_properties(&hot);
 /// let rule = RuleRef::new("tea", RuleFilterRef::Correlation(tea)).with_action("SET seen = TRUE");
 /// # let _ = rule;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct CorrelationFilter<'a> {
+pub struct CorrelationRuleFilterRef<'a> {
     /// The correlation id.
     pub correlation_id: Option<&'a str>,
     /// The message id.
@@ -45,7 +46,7 @@ pub struct CorrelationFilter<'a> {
     pub properties: FilterProperties<'a>,
 }
 
-impl<'a> CorrelationFilter<'a> {
+impl<'a> CorrelationRuleFilterRef<'a> {
     /// Takes every message until it compares something.
     pub const fn new() -> Self {
         Self {
@@ -125,8 +126,9 @@ impl<'a> CorrelationFilter<'a> {
     }
 }
 
-/// Application properties of a filter: written from a slice, read as they came.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Application properties of a filter: written from a slice, read as they came. They are equal with the same names and
+/// values in the same order.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum FilterProperties<'a> {
     /// Written by the application.
@@ -138,6 +140,12 @@ pub enum FilterProperties<'a> {
 impl Default for FilterProperties<'_> {
     fn default() -> Self {
         Self::Listed(&[])
+    }
+}
+
+impl PartialEq for FilterProperties<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
 
@@ -169,7 +177,7 @@ pub enum RuleFilterRef<'a> {
     /// Those for which a SQL expression is true.
     Sql(&'a str),
     /// Those with equal properties.
-    Correlation(CorrelationFilter<'a>),
+    Correlation(CorrelationRuleFilterRef<'a>),
 }
 
 /// A rule of a subscription.
@@ -235,7 +243,7 @@ impl<'a> RuleFilterRef<'a> {
             code::FALSE_FILTER => Self::False,
             code::CORRELATION_FILTER => {
                 let mut text = || fields.next().and_then(|value| value.as_str());
-                Self::Correlation(CorrelationFilter {
+                Self::Correlation(CorrelationRuleFilterRef {
                     correlation_id: text(),
                     message_id: text(),
                     to: text(),

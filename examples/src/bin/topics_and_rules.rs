@@ -1,8 +1,7 @@
 //! Topics: every subscription gets the messages that its rules choose.
 
 use servicebus_examples::{Namespace, Result};
-use servicebus_tokio::servicebus_core::servicebus::{CorrelationFilter, RuleFilterRef, RuleRef};
-use servicebus_tokio::{Entity, Message, connect};
+use servicebus_tokio::{CorrelationRuleFilterRef, Entity, Message, RuleFilterRef, RuleRef, connect};
 use std::time::Duration;
 
 #[tokio::main]
@@ -19,8 +18,12 @@ async fn main() -> Result<()> {
     dear.add(&RuleRef::new("dear", RuleFilterRef::Sql("euros > 5")).with_action("SET dear = TRUE")).await?;
     let tea = client.rule_manager(Entity::subscription("prices", "tea"));
     tea.remove("$Default").await?;
-    let about_tea = CorrelationFilter::new().with_subject("tea");
+    let about_tea = CorrelationRuleFilterRef::new().with_subject("tea");
     tea.add(&RuleRef::new("tea", RuleFilterRef::Correlation(about_tea))).await?;
+
+    for rule in tea.list().await? {
+        println!("tea takes {}: {:?}", rule.name(), rule.filter());
+    }
 
     let sender = client.sender("prices")?;
     for (subject, euros) in [("tea", 3), ("coffee", 6), ("tea", 12)] {

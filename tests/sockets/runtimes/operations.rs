@@ -9,8 +9,8 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::{
-    Argument, Body, CorrelationFilter, Disposition, Entity, LockToken, MessageRef, Reason, RetryPolicy, RuleFilterRef,
-    RuleRef,
+    Argument, Body, CorrelationRuleFilterRef, Disposition, Entity, LockToken, MessageRef, Reason, RetryPolicy, Rule,
+    RuleFilterRef, RuleRef,
 };
 use servicebus_core::time::Duration;
 use servicebus_core::wire::{Uuid, Value, message as wire};
@@ -436,7 +436,7 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         let client = bench.client();
         let rules = client.rule_manager(Entity::subscription(TOPIC, SUBSCRIPTION));
         rules.remove("$Default").await.unwrap();
-        let red = CorrelationFilter::new().with_subject("red");
+        let red = CorrelationRuleFilterRef::new().with_subject("red");
         rules.add(&RuleRef::new("red", RuleFilterRef::Correlation(red))).await.unwrap();
         let large = RuleRef::new("large", RuleFilterRef::Sql("size > 10")).with_action("SET seen = TRUE");
         rules.add(&large).await.unwrap();
@@ -446,6 +446,10 @@ pub(crate) fn rules_choose_messages<A: Adapter>() {
         rules.list_each(|rule| names.push(rule.name.to_owned())).await.unwrap();
         names.sort();
         assert_eq!(names, ["large", "red"]);
+        let owned = rules.list().await.unwrap();
+        assert_eq!(owned.iter().map(Rule::name).collect::<Vec<_>>(), names);
+        assert_eq!(owned[0].action(), Some("SET seen = TRUE"));
+        assert_eq!(owned[1].filter(), RuleFilterRef::Correlation(red));
 
         let sender = client.sender(TOPIC).unwrap();
         sender.send(&MessageRef::new("red one").with_subject("red")).await.unwrap();

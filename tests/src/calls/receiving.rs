@@ -114,6 +114,7 @@ fn managing<R: Runtime<Storage = Heap>>() -> Vec<Call<R>> {
             scene.rules().add(&RuleRef::new("added", RuleFilterRef::True)).await
         }),
         call!("RuleManager::remove", RuleManager, Bound::Policy, |scene| scene.rules().remove("missing").await),
+        call!("RuleManager::list", RuleManager, Bound::Policy, |scene| scene.rules().list().await),
         call!("RuleManager::list_each", RuleManager, Bound::Policy, |scene| scene.rules().list_each(|_| ()).await),
     ]
 }

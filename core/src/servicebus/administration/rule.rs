@@ -119,8 +119,11 @@ sql! { SqlRuleAction }
 
 macro_rules! correlation {
     ($( $(#[$meta:meta])* $field:ident, $with_field:ident = $name:literal; )*) => {
-        /// Values that a message's properties must have; each `None` matches any. Values compare exactly, names
-        /// of application properties in any case.
+        /// The values that messages need for a rule over HTTP, owned: `AdministrationClient` takes it in a
+        /// [`RuleFilter`], where `RuleManager` takes the borrowed
+        /// [`CorrelationRuleFilterRef`](crate::servicebus::CorrelationRuleFilterRef).
+        ///
+        /// Each `None` matches any. Values compare exactly, names of application properties in any case.
         #[derive(Clone, Debug, Default, PartialEq)]
         #[non_exhaustive]
         pub struct CorrelationRuleFilter {
