@@ -41,7 +41,7 @@ async fn join(mut radio: WifiController<'static>, stack: Stack<'static>) -> ! {
     radio.set_config(&Config::Station(station)).expect("the name and the password fit");
     loop {
         match radio.connect_async().await {
-            Ok(_) => stack.wait_link_down().await,
+            Ok(_) => telemetry::joined(stack).await,
             Err(error) => warn!("the network is not joined: {}", error),
         }
         Timer::after_secs(5).await;
@@ -52,6 +52,10 @@ async fn join(mut radio: WifiController<'static>, stack: Stack<'static>) -> ! {
 async fn main(spawner: Spawner) {
     static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let chip = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
+    let mut watchdog = Rtc::new(chip.LPWR).rwdt;
+    watchdog.set_timeout(RwdtStage::Stage0, Duration::from_secs(telemetry::WATCHDOG_SECONDS.into()));
+    watchdog.enable();
+
     esp_alloc::heap_allocator!(#[ram(reclaimed)] size: 64 * 1024);
     esp_alloc::heap_allocator!(size: 32 * 1024);
     let interrupts = SoftwareInterruptControl::new(chip.SW_INTERRUPT);
@@ -75,11 +79,9 @@ async fn main(spawner: Spawner) {
     );
     spawner.spawn(carry_packets(runner).expect("spawned once"));
     spawner.spawn(join(radio, stack).expect("spawned once"));
-    let client = telemetry::start(spawner, stack, seed).await;
+    let start = telemetry::start(spawner, stack, seed);
+    let client = telemetry::bring_up(telemetry::START_LIMIT, start, || watchdog.feed()).await;
 
-    let mut watchdog = Rtc::new(chip.LPWR).rwdt;
-    watchdog.set_timeout(RwdtStage::Stage0, Duration::from_secs(telemetry::WATCHDOG_SECONDS.into()));
-    watchdog.enable();
     let sensor = TemperatureSensor::new(chip.TSENS, Default::default()).expect("its configuration is the default");
     let celsius = async || sensor.get_temperature().to_celsius();
     telemetry::run(&client, second, celsius, || watchdog.feed()).await;

@@ -10,6 +10,7 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::NVIC;
+use defmt::{Debug2Format, warn};
 use defmt_rtt as _;
 use embassy_executor::Spawner;
 use embassy_nrf::cryptocell_rng::CcRng;
@@ -17,16 +18,21 @@ use embassy_nrf::interrupt::{InterruptExt, Priority};
 use embassy_nrf::pac::{self, interrupt};
 use embassy_nrf::wdt::{self, Watchdog};
 use embassy_nrf::{bind_interrupts, peripherals};
-use embassy_time::{Instant, Timer};
+use embassy_time::{Duration, Instant, Timer};
+use embedded_io_async::{ErrorType, Read, Write};
 use nrf_modem::{ConnectionPreference, LteLink, MemoryLayout, OwnedTlsReadStream, OwnedTlsWriteStream};
 use nrf_modem::{PeerVerification, SystemMode, TlsStream};
 use panic_probe as _;
 use servicebus_board_telemetry::{self as telemetry, BEATS, BUILT_AT, Board, CARRYING};
 use servicebus_core::time::Timestamp;
-use servicebus_embassy::{Connect, Plain, Runner, Stream, StreamError};
+use servicebus_embassy::{Close, Connect, Plain, Runner, Stream, StreamError};
 use tinyrlibc as _;
 
 const SECURITY_TAG: u32 = 16;
+
+/// The limit of the start: longer than the 30 minutes in which a modem refuses to register after several resets without
+/// `AT+CFUN=0` (Nordic's white paper nWP042).
+const START_LIMIT: Duration = Duration::from_secs(3_600);
 
 bind_interrupts!(struct Interrupts {
     CRYPTOCELL => embassy_nrf::cryptocell_rng::InterruptHandler<peripherals::CC_RNG>;
@@ -37,33 +43,112 @@ fn IPC() {
     nrf_modem::ipc_irq_handler();
 }
 
-/// Sockets of the modem.
+/// A half of the modem's socket, until it is closed.
+struct Half<T>(Option<T>);
+
+impl<T> ErrorType for Half<T> {
+    type Error = nrf_modem::Error;
+}
+
+impl Read for Half<OwnedTlsReadStream> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        Read::read(self.0.as_mut().ok_or(nrf_modem::Error::Disconnected)?, buffer).await
+    }
+}
+
+impl Write for Half<OwnedTlsWriteStream> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        Write::write(self.0.as_mut().ok_or(nrf_modem::Error::Disconnected)?, bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        Write::flush(self.0.as_mut().ok_or(nrf_modem::Error::Disconnected)?).await
+    }
+}
+
+/// A socket of the modem, with TLS. The modem closes it, and ends TLS, when both halves are deactivated.
+struct Socket {
+    reader: RefCell<Half<OwnedTlsReadStream>>,
+    writer: RefCell<Half<OwnedTlsWriteStream>>,
+}
+
+impl Socket {
+    async fn close(&self) -> Result<(), StreamError<nrf_modem::Error>> {
+        // A half that is in use stays until the next connection.
+        let reader = self.reader.try_borrow_mut().map_err(|_| StreamError::Busy)?.0.take();
+        let writer = self.writer.try_borrow_mut().map_err(|_| StreamError::Busy)?.0.take();
+        let mut result = Ok(());
+        if let Some(writer) = writer {
+            result = writer.deactivate().await;
+        }
+        if let Some(reader) = reader {
+            result = result.and(reader.deactivate().await);
+        }
+        result.map_err(StreamError::Io)
+    }
+}
+
+#[derive(Clone)]
+struct Handle<'a>(&'a Socket);
+
+impl<'a> Handle<'a> {
+    const fn stream(&self) -> Stream<'a, Half<OwnedTlsReadStream>, Half<OwnedTlsWriteStream>> {
+        Stream::new(&self.0.reader, &self.0.writer)
+    }
+}
+
+impl ErrorType for Handle<'_> {
+    type Error = StreamError<nrf_modem::Error>;
+}
+
+impl Read for Handle<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.stream().read(buffer).await
+    }
+}
+
+impl Write for Handle<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.stream().write(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.stream().flush().await
+    }
+}
+
+impl Close for Handle<'_> {
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.0.close().await
+    }
+}
+
+/// Opens sockets of the modem.
 struct Modem {
-    halves: Option<(RefCell<OwnedTlsReadStream>, RefCell<OwnedTlsWriteStream>)>,
+    socket: Option<Socket>,
 }
 
 impl Connect for Modem {
-    type Stream<'a> = Stream<'a, OwnedTlsReadStream, OwnedTlsWriteStream>;
+    type Stream<'a> = Handle<'a>;
     type StreamError = StreamError<nrf_modem::Error>;
     type Error = nrf_modem::Error;
 
     async fn connect<'a>(&'a mut self, host: &str, port: u16) -> Result<Self::Stream<'a>, Self::Error> {
-        if let Some((reader, writer)) = self.halves.take() {
-            // A socket that is broken anyhow.
-            let _ = reader.into_inner().deactivate().await;
-            let _ = writer.into_inner().deactivate().await;
+        if let Some(socket) = self.socket.take() {
+            // One that broke has not been closed.
+            let _ = socket.close().await;
         }
         let verification = PeerVerification::Enabled;
         let socket = TlsStream::connect(host, port, verification, &[SECURITY_TAG], None, true).await?;
         let (reader, writer) = socket.split_owned().await?;
-        let (reader, writer) = self.halves.insert((RefCell::new(reader), RefCell::new(writer)));
-        Ok(Stream::new(reader, writer))
+        let (reader, writer) = (RefCell::new(Half(Some(reader))), RefCell::new(Half(Some(writer))));
+        Ok(Handle(self.socket.insert(Socket { reader, writer })))
     }
 }
 
 #[embassy_executor::task]
 async fn carry(runner: Runner<Board>) {
-    BEATS.keep(CARRYING, runner.run(Plain::over_encrypted(Modem { halves: None }))).await;
+    BEATS.keep(CARRYING, runner.run(Plain::over_encrypted(Modem { socket: None }))).await;
 }
 
 /// Seconds from the build to the start of the chip.
@@ -96,6 +181,15 @@ async fn set_clock() {
     }
 }
 
+/// Waits for the network. After a denied registration or a failure of the SIM it waits again: the modem may find another
+/// network.
+async fn register(link: &LteLink) {
+    while let Err(error) = link.wait_for_link().await {
+        warn!("no network: {}", Debug2Format(&error));
+        Timer::after_secs(15).await;
+    }
+}
+
 async fn celsius() -> f32 {
     let answer = nrf_modem::send_at::<32>("AT%XTEMP?").await.ok();
     let degrees = answer.as_ref().and_then(|answer| answer.strip_prefix("%XTEMP: ")?.lines().next()?.parse().ok());
@@ -121,6 +215,11 @@ fn open_to_modem() {
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     let chip = embassy_nrf::init(Default::default());
+    let mut config = wdt::Config::default();
+    config.timeout_ticks = telemetry::WATCHDOG_SECONDS * 32_768;
+    let Ok((_, [mut watchdog])) = Watchdog::try_new(chip.WDT, config) else { defmt::panic!("another watchdog runs") };
+    let mut feed = || watchdog.pet();
+
     let mut seed = [0; 16];
     CcRng::new(chip.CC_RNG, Interrupts).fill_bytes(&mut seed).await;
     let [first, second] =
@@ -139,16 +238,17 @@ async fn main(spawner: Spawner) {
     };
     let memory =
         MemoryLayout { base_address: 0x2000_0000, tx_area_size: 0x2000, rx_area_size: 0x3000, trace_area_size: 0 };
-    nrf_modem::init_with_custom_layout(mode, memory).await.expect("the modem starts");
-    // Kept, so that the modem stays with the network between two connections.
-    let link = LteLink::new().await.expect("the modem is initialised");
-    link.wait_for_link().await.expect("there is a network");
-    set_clock().await;
+    let start = async {
+        nrf_modem::init_with_custom_layout(mode, memory).await.expect("the modem starts");
+        // Kept, so that the modem stays with the network between two connections.
+        let link = LteLink::new().await.expect("the modem is initialised");
+        register(&link).await;
+        set_clock().await;
+        link
+    };
+    let _link = telemetry::bring_up(START_LIMIT, start, &mut feed).await;
 
     let (client, runner) = telemetry::client(first, &UTC);
     spawner.spawn(carry(runner).expect("spawned once"));
-    let mut config = wdt::Config::default();
-    config.timeout_ticks = telemetry::WATCHDOG_SECONDS * 32_768;
-    let Ok((_, [mut watchdog])) = Watchdog::try_new(chip.WDT, config) else { defmt::panic!("another watchdog runs") };
-    telemetry::run(&client, second, celsius, || watchdog.pet()).await;
+    telemetry::run(&client, second, celsius, feed).await;
 }

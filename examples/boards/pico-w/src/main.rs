@@ -5,6 +5,8 @@
 #![no_std]
 #![no_main]
 
+mod seed;
+
 use aligned::{A4, Aligned};
 use cyw43::{Control, JoinOptions, NetDriver, PowerManagementMode, SpiBus, State};
 use cyw43_pio::{DEFAULT_CLOCK_DIVIDER, PioSpi};
@@ -14,6 +16,7 @@ use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources};
 use embassy_rp::adc::{self, Adc, Channel};
 use embassy_rp::clocks::RoscRng;
+use embassy_rp::flash::{Blocking, Flash};
 use embassy_rp::gpio::{Level, Output};
 use embassy_rp::peripherals::{DMA_CH0, PIO0};
 use embassy_rp::pio::{self, Pio};
@@ -34,6 +37,9 @@ bind_interrupts!(
     }
 );
 
+/// The flash of a Pico W.
+const FLASH_BYTES: usize = 2 * 1024 * 1024;
+
 #[embassy_executor::task]
 async fn drive(radio: cyw43::Runner<'static, SpiBus<Output<'static>, PioSpi<'static, PIO0, 0>>>) -> ! {
     radio.run().await
@@ -52,7 +58,7 @@ async fn join(mut control: Control<'static>, stack: Stack<'static>) -> ! {
     control.set_power_management(PowerManagementMode::PowerSave).await;
     loop {
         match control.join(network, JoinOptions::new(password.as_bytes())).await {
-            Ok(()) => stack.wait_link_down().await,
+            Ok(()) => telemetry::joined(stack).await,
             Err(error) => warn!("the network is not joined: {}", error),
         }
         Timer::after_secs(5).await;
@@ -63,6 +69,17 @@ fn env_or_panic(value: Option<&'static str>) -> &'static str {
     value.unwrap_or_else(|| defmt::panic!("built without WIFI_NETWORK or WIFI_PASSWORD"))
 }
 
+/// 32 random bytes, as soon as the ring oscillator has any.
+async fn random(board: &[u8]) -> [u8; 32] {
+    loop {
+        if let Some(seed) = seed::seed(board, RoscRng::next_u8) {
+            return seed;
+        }
+        warn!("the ring oscillator yields no random bits");
+        Timer::after_millis(100).await;
+    }
+}
+
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static STATE: StaticCell<State> = StaticCell::new();
@@ -71,35 +88,41 @@ async fn main(spawner: Spawner) {
         defmt::panic!("built without CYW43_FIRMWARE");
     }
     let chip = embassy_rp::init(Default::default());
-    let mut thermometer = Adc::new(chip.ADC, Interrupts, Default::default());
-    let mut sensor = Channel::new_temp_sensor(chip.ADC_TEMP_SENSOR);
-
-    let (power, select) = (Output::new(chip.PIN_23, Level::Low), Output::new(chip.PIN_25, Level::High));
-    let Pio { mut common, irq0, sm0, .. } = Pio::new(chip.PIO0, Interrupts);
-    let dma = dma::Channel::new(chip.DMA_CH0, Interrupts);
-    let bus = PioSpi::new(&mut common, sm0, DEFAULT_CLOCK_DIVIDER, irq0, select, chip.PIN_24, chip.PIN_29, dma);
-    let (device, control, radio) = cyw43::new(STATE.init(State::new()), power, bus, FIRMWARE, NVRAM).await;
-    spawner.spawn(drive(radio).expect("spawned once"));
-
-    // The RP2040 has no generator of true random numbers: a product mixes in a secret of its own, from its flash.
-    let mut random = RoscRng;
-    let (stack, runner) = embassy_net::new(
-        device,
-        embassy_net::Config::dhcpv4(Default::default()),
-        RESOURCES.init(StackResources::new()),
-        random.next_u64(),
-    );
-    spawner.spawn(carry_packets(runner).expect("spawned once"));
-    spawner.spawn(join(control, stack).expect("spawned once"));
-    let mut seed = [0; 32];
-    random.fill_bytes(&mut seed);
-    let client = telemetry::start(spawner, stack, seed).await;
-
     let time = Duration::from_secs(telemetry::WATCHDOG_SECONDS.into());
     let mut watchdog = Watchdog::new(chip.WATCHDOG);
     watchdog.start(time);
+    let mut feed = || watchdog.feed(time);
+
+    let mut thermometer = Adc::new(chip.ADC, Interrupts, Default::default());
+    let mut sensor = Channel::new_temp_sensor(chip.ADC_TEMP_SENSOR);
+    let start = async {
+        let mut board = [0; 8];
+        let mut flash = Flash::<_, Blocking, FLASH_BYTES>::new_blocking(chip.FLASH);
+        flash.blocking_unique_id(&mut board).expect("this is core 0");
+        let ids = random(&board).await;
+        let [first, second] =
+            [&ids[..8], &ids[8..16]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+
+        let (power, select) = (Output::new(chip.PIN_23, Level::Low), Output::new(chip.PIN_25, Level::High));
+        let Pio { mut common, irq0, sm0, .. } = Pio::new(chip.PIO0, Interrupts);
+        let dma = dma::Channel::new(chip.DMA_CH0, Interrupts);
+        let bus = PioSpi::new(&mut common, sm0, DEFAULT_CLOCK_DIVIDER, irq0, select, chip.PIN_24, chip.PIN_29, dma);
+        let (device, control, radio) = cyw43::new(STATE.init(State::new()), power, bus, FIRMWARE, NVRAM).await;
+        spawner.spawn(drive(radio).expect("spawned once"));
+        let (stack, runner) = embassy_net::new(
+            device,
+            embassy_net::Config::dhcpv4(Default::default()),
+            RESOURCES.init(StackResources::new()),
+            first,
+        );
+        spawner.spawn(carry_packets(runner).expect("spawned once"));
+        spawner.spawn(join(control, stack).expect("spawned once"));
+        (telemetry::start(spawner, stack, random(&board).await).await, second)
+    };
+    let (client, second) = telemetry::bring_up(telemetry::START_LIMIT, start, &mut feed).await;
+
     let celsius = async || thermometer.read(&mut sensor).await.map_or(f32::NAN, celsius);
-    telemetry::run(&client, random.next_u64(), celsius, || watchdog.feed(time)).await;
+    telemetry::run(&client, second, celsius, feed).await;
 }
 
 /// The sensor's line, by the RP2040's data sheet (chapter 4.9.5): 0.706 V at 27 °C, falling by 1.721 mV for each more.

@@ -67,7 +67,7 @@ async fn network(spawner: Spawner, wiring: Wiring, seed: u64) -> Stack<'static> 
     let (device, controller) =
         embassy_net_wiznet::new([2, 0, 0, a, b, c], STATE.take(), device, wiring.interrupt, wiring.reset)
             .await
-            .expect("a W5500 answers");
+            .expect("a W5500 answers, if not by now then after the watchdog's reset");
     spawner.spawn(drive(controller).expect("spawned once"));
     let (stack, runner) = embassy_net::new(
         device,
@@ -82,6 +82,11 @@ async fn network(spawner: Spawner, wiring: Wiring, seed: u64) -> Stack<'static> 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     let chip = embassy_rp::init(Default::default());
+    let time = Duration::from_secs(telemetry::WATCHDOG_SECONDS.into());
+    let mut watchdog = Watchdog::new(chip.WATCHDOG);
+    watchdog.start(time);
+    let mut feed = || watchdog.feed(time);
+
     let mut random = Trng::new(chip.TRNG, Interrupts, Default::default());
     let mut thermometer = Adc::new(chip.ADC, Interrupts, Default::default());
     let mut sensor = Channel::new_temp_sensor(chip.ADC_TEMP_SENSOR);
@@ -93,16 +98,15 @@ async fn main(spawner: Spawner) {
         interrupt: Input::new(chip.PIN_21, Pull::Up),
         reset: Output::new(chip.PIN_20, Level::High),
     };
-    let stack = network(spawner, wiring, random.blocking_next_u64()).await;
-    let mut seed = [0; 32];
-    random.fill_bytes(&mut seed).await;
-    let client = telemetry::start(spawner, stack, seed).await;
-
-    let time = Duration::from_secs(telemetry::WATCHDOG_SECONDS.into());
-    let mut watchdog = Watchdog::new(chip.WATCHDOG);
-    watchdog.start(time);
+    let start = async {
+        let stack = network(spawner, wiring, random.blocking_next_u64()).await;
+        let mut seed = [0; 32];
+        random.fill_bytes(&mut seed).await;
+        telemetry::start(spawner, stack, seed).await
+    };
+    let client = telemetry::bring_up(telemetry::START_LIMIT, start, &mut feed).await;
     let celsius = async || thermometer.read(&mut sensor).await.map_or(f32::NAN, celsius);
-    telemetry::run(&client, random.blocking_next_u64(), celsius, || watchdog.feed(time)).await;
+    telemetry::run(&client, random.blocking_next_u64(), celsius, feed).await;
 }
 
 /// The sensor's line, by the RP2350's data sheet (chapter 12.4.6): 0.706 V at 27 °C, falling by 1.721 mV for each more.

@@ -64,6 +64,9 @@ async fn main(spawner: Spawner) {
     static QUEUE: StaticCell<PacketQueue<4, 4>> = StaticCell::new();
     static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let chip = embassy_stm32::init(clocks());
+    let mut watchdog = IndependentWatchdog::new(chip.IWDG, telemetry::WATCHDOG_SECONDS * 1_000_000);
+    watchdog.unleash();
+
     let mut generator = Rng::new(chip.RNG, Interrupts);
     let (mut seed, mut ids) = ([0; 32], [0; 16]);
     for bytes in [&mut seed[..], &mut ids[..]] {
@@ -97,10 +100,8 @@ async fn main(spawner: Spawner) {
         first,
     );
     spawner.spawn(carry_packets(runner).expect("spawned once"));
-    let client = telemetry::start(spawner, stack, seed).await;
-
-    let mut watchdog = IndependentWatchdog::new(chip.IWDG, telemetry::WATCHDOG_SECONDS * 1_000_000);
-    watchdog.unleash();
+    let start = telemetry::start(spawner, stack, seed);
+    let client = telemetry::bring_up(telemetry::START_LIMIT, start, || watchdog.pet()).await;
     let mut sensor = Dts::new(chip.DTS, Interrupts, Default::default());
     let celsius = async || celsius(sensor.read().await);
     telemetry::run(&client, second, celsius, || watchdog.pet()).await;

@@ -1,5 +1,5 @@
 //! The part of the boards' firmware that no board changes: a temperature, once in ten seconds, into a queue of Azure
-//! Service Bus, and a watchdog that is fed while the tasks get on.
+//! Service Bus, and a watchdog that is fed while the board starts, up to a limit, and then while the tasks get on.
 #![no_std]
 
 #[cfg(feature = "net")]
@@ -7,8 +7,8 @@ mod network;
 mod watchdog;
 
 #[cfg(feature = "net")]
-pub use network::start;
-pub use watchdog::{Beats, WATCHDOG_SECONDS};
+pub use network::{START_LIMIT, joined, start};
+pub use watchdog::{Beats, WATCHDOG_SECONDS, bring_up};
 
 use core::fmt::Write;
 use defmt::warn;
@@ -34,7 +34,7 @@ pub static BEATS: Beats<2> = Beats::new();
 pub const CARRYING: usize = 0;
 const SENDING: usize = 1;
 
-/// When the firmware was built.
+/// When the firmware was last built.
 pub const BUILT_AT: Timestamp = Timestamp::from_secs(match i64::from_str_radix(env!("BUILT_AT"), 10) {
     Ok(seconds) => seconds,
     Err(_) => 0,

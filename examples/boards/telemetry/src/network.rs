@@ -4,7 +4,7 @@ use crate::{BEATS, BUILT_AT, Board, CARRYING, client};
 use defmt::{info, warn};
 use embassy_executor::Spawner;
 use embassy_net::Stack;
-use embassy_time::Timer;
+use embassy_time::{Duration, Timer, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use servicebus_embassy::tls::{Records, Root, Tls, TrustAnchor};
@@ -13,6 +13,9 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 /// The roots of Azure's certificates.
 const ROOTS: [&[u8]; 2] = [b"DigiCert Global Root G2", b"Microsoft RSA Root Certificate Authority 2017"];
+
+/// The limit of a start over Ethernet or Wi-Fi: a router needs a few minutes after a power cut.
+pub const START_LIMIT: Duration = Duration::from_secs(600);
 
 static UTC: Sntp = Sntp::new(BUILT_AT);
 
@@ -47,8 +50,16 @@ fn roots() -> &'static [Root<'static>] {
     PLACE.init(webpki_roots::TLS_SERVER_ROOTS.iter().filter(named).take(2).cloned().map(Root::from).collect())
 }
 
-/// Waits for an address and for the time, and starts the client; `seed` is of a true random number generator, and used
-/// once.
+/// Returns when the radio has to join its network again. The stack may see the link only after the driver has reported the
+/// join: without the first wait the second one would end at once. A link that does not come up is lost, too.
+pub async fn joined(stack: Stack<'static>) {
+    if with_timeout(Duration::from_secs(30), stack.wait_link_up()).await.is_ok() {
+        stack.wait_link_down().await;
+    }
+}
+
+/// Waits for an address and for the time, and starts the client. TLS takes its private keys from `seed`: it must not be
+/// predictable, and is used once.
 pub async fn start(spawner: Spawner, stack: Stack<'static>, seed: [u8; 32]) -> Client<Board> {
     static RECEIVE: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
     static TRANSMIT: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);

@@ -1,11 +1,31 @@
 //! A watchdog that is fed while every task gets on. An outage of the network is no reason to reset; a task that hangs is.
 
+use core::convert::Infallible;
+use core::future::pending;
 use core::sync::atomic::{AtomicBool, Ordering};
-use embassy_futures::select::select;
-use embassy_time::Timer;
+use defmt::error;
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer};
 
 /// The time of a hardware watchdog: longer than the longest poll, the signatures of a server's chain.
 pub const WATCHDOG_SECONDS: u32 = 8;
+
+/// Runs a board's start, from its radio to the client, and feeds the watchdog for up to `limit`. A start that takes longer, or
+/// panics, ends in the watchdog's reset: the network that was missing may be there by then, and a driver that hangs starts anew.
+pub async fn bring_up<T>(limit: Duration, start: impl Future<Output = T>, mut feed: impl FnMut()) -> T {
+    let feeding = async {
+        for _ in 0..limit.as_secs() {
+            feed();
+            Timer::after_secs(1).await;
+        }
+        error!("the start takes too long: the watchdog will reset the board");
+        pending::<Infallible>().await
+    };
+    match select(start, feeding).await {
+        Either::First(started) => started,
+        Either::Second(never) => match never {},
+    }
+}
 
 /// A flag for each task that has to get on.
 #[derive(Debug)]
