@@ -2,7 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use servicebus_core::servicebus::RetryPolicy;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_fuzz::{Board, Names, scene, script, world};
