@@ -314,8 +314,8 @@ impl<S: Storage> Credit<S> {
         wanted
     }
 
-    /// It was taken, or there was none; whether it was waited for.
-    pub(super) fn take_harvest(&mut self, place: u32) -> bool {
+    /// The messages of a drain were taken, or there were none; returns whether a receive waited for them.
+    pub(super) fn clear_drained(&mut self, place: u32) -> bool {
         self.get_mut(place).is_some_and(|supply| core::mem::take(&mut supply.drained))
     }
 
@@ -452,7 +452,7 @@ mod part_tests {
         credit.drained(0);
         assert!(credit.take_drained(0), "a receive waits for it");
         assert_eq!((credit.wants(0, BUDGET), credit.overdue(0)), (Grant::Nothing, None));
-        assert!(credit.take_harvest(0));
+        assert!(credit.clear_drained(0));
         assert_eq!(credit.wants(0, BUDGET), Grant::Credit(1));
     }
 

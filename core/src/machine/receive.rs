@@ -82,7 +82,7 @@ impl<S: Storage> ClientMachine<S> {
                 return Poll::Ready(Ok(taken));
             }
             // All of them had lost their locks.
-            self.credit.take_harvest(place);
+            self.credit.clear_drained(place);
             self.top_up(place);
         }
         if expired && up && answer == Some(Overdue::Sick) {
@@ -99,7 +99,7 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Ready(if wrong { Err(self.timeout(Some(place))) } else { Ok(0) });
         }
         // A drain that only proved the link alive, or that another call wanted.
-        if self.credit.take_harvest(place) {
+        if self.credit.clear_drained(place) {
             self.top_up(place);
         }
         Poll::Pending
