@@ -393,7 +393,10 @@ impl<S: Storage> ClientMachine<S> {
     /// Reschedules deadlines that were computed with a wrong local clock.
     fn replan(&mut self, turned: bool, clock: Clock) {
         if turned {
-            log!(warn, "the local clock is wrong", utc = clock.utc, service = self.service_clock.utc(clock));
+            // A lock may be lost for another reason than its end.
+            if self.service_clock.is_surely_wrong() {
+                log!(warn, "the local clock is wrong", utc = clock.utc, service = self.service_clock.utc(clock));
+            }
             if S::Features::LOCK_RENEWAL {
                 self.replan_renewals(clock);
             }

@@ -62,8 +62,18 @@ pub(super) struct ServiceClock {
     /// so no message is refused or released because of it.
     guess: Option<Bound>,
     most: Option<Bound>,
-    /// The local UTC has been outside of the interval.
-    wrong: bool,
+    /// Whether the local UTC has been outside of the interval.
+    wrong: Wrong,
+}
+
+/// Whether the local UTC is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Wrong {
+    #[default]
+    No,
+    /// By the guess alone.
+    Perhaps,
+    Surely,
 }
 
 impl ServiceClock {
@@ -121,10 +131,17 @@ impl ServiceClock {
     /// Compares the local UTC with the interval. Returns whether it has just turned out to be wrong.
     fn compare(&mut self, clock: Clock) -> bool {
         let local = micros(clock.utc);
-        let early = self.earliest(clock.now).is_some_and(|earliest| local + TOLERANCE < earliest);
+        let is_early = |earliest: Option<i64>| earliest.is_some_and(|earliest| local + TOLERANCE < earliest);
         let late = self.latest(clock.now).is_some_and(|latest| local - TOLERANCE > latest);
-        let turned = (early || late) && !self.wrong;
-        self.wrong |= turned;
+        let wrong = if late || is_early(self.certain(clock.now)) {
+            Wrong::Surely
+        } else if is_early(self.earliest(clock.now)) {
+            Wrong::Perhaps
+        } else {
+            Wrong::No
+        };
+        let turned = wrong > self.wrong;
+        self.wrong = self.wrong.max(wrong);
         turned
     }
 
@@ -161,6 +178,11 @@ impl ServiceClock {
         doubtful && is_time(until) && self.is_after(clock, micros(until), true)
     }
 
+    /// Whether the local UTC has surely been wrong.
+    pub(super) fn is_surely_wrong(&self) -> bool {
+        self.wrong == Wrong::Surely
+    }
+
     /// The service's time: the local UTC, clamped into the interval.
     pub(super) fn utc(&self, clock: Clock) -> Timestamp {
         let local = micros(clock.utc);
@@ -185,7 +207,7 @@ impl ServiceClock {
     /// How long it surely is until `time` at the service: by a local UTC that is right so far, by the interval alone
     /// once that was wrong. For what must not be late.
     pub(super) fn left(&self, clock: Clock, time: Timestamp) -> Millis {
-        if !self.wrong {
+        if self.wrong == Wrong::No {
             return time.left(self.utc(clock));
         }
         match self.latest(clock.now) {
@@ -247,6 +269,22 @@ mod tests {
             assert_eq!(known.utc(clock), clock.utc);
             assert_eq!(known.left(clock, service(at + MINUTE)), Millis::from_secs(60));
         }
+    }
+
+    /// A purge or a takeover takes locks as well: a lock that is lost long before its end is no proof.
+    #[test]
+    fn a_lock_that_is_lost_early_makes_a_right_clock_doubtful_and_no_more() {
+        let mut known = ServiceClock::default();
+        let given = clock(0, 0);
+        assert!(!known.enqueued(given, service(0)));
+        assert!(!known.locked(given, Some(given.now), service(30 * SECOND)));
+        assert!(known.ended(clock(6 * SECOND, 0), service(30 * SECOND)));
+        assert!(!known.is_surely_wrong());
+        // What is certain says so when it comes, once.
+        let later = clock(7 * SECOND, 0);
+        assert!(known.enqueued(later, service(MINUTE)));
+        assert!(known.is_surely_wrong());
+        assert!(!known.enqueued(later, service(MINUTE)));
     }
 
     #[test]
