@@ -297,7 +297,9 @@ impl EmulatorBuilder {
         Ok(broker)
     }
 
-    /// Starts it. Must be called on a tokio runtime with I/O and time.
+    /// Starts it. Must be called on a tokio runtime with I/O and time. A program on another runtime makes one for the
+    /// emulator, with `tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all()`, calls `block_on` with
+    /// this, and keeps the runtime as long as the emulator.
     ///
     /// Cancel safety: a dropped future has started nothing that stays.
     ///
@@ -379,7 +381,7 @@ impl Emulator {
         EmulatorBuilder::new()
     }
 
-    /// An emulator without entities.
+    /// An emulator without entities. Must be called on a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// [`StartError`].
@@ -390,7 +392,13 @@ impl Emulator {
     /// Closes every connection as the service does, once requests under way are answered, and stops. What was open when
     /// it was called.
     ///
+    /// Needs a tokio runtime with time, as [`EmulatorBuilder::start`] does: a program on another runtime keeps the tokio
+    /// runtime that it started the emulator on, and calls `runtime.block_on(emulator.close())`, or drops the emulator.
+    ///
     /// Cancel safety: a dropped future stops the emulator at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn close(self) -> OpenCounts {
         let open = self.host.with(None, |broker| broker.open());
         self.host.enter(Phase::Draining);

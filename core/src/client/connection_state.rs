@@ -11,16 +11,52 @@ use core::mem::discriminant;
 use core::task::Poll;
 
 /// How the connection of a client stands. It is opened when a call needs it.
+///
+/// `Connecting` and `Recovering` last only while a call waits for the connection: a processor, a pending receive, or a send
+/// under way. With a sender alone the state is `Idle` again as soon as a send has failed, so that the next one pays its
+/// whole time-out anew. A service that wants to answer 503 at once during an outage keeps one call waiting, in a task of its
+/// own:
+///
+/// ```
+/// # use core::time::Duration;
+/// # use servicebus_core::client::Client;
+/// # use servicebus_core::runtime::Runtime;
+/// use servicebus_core::client::ConnectionState;
+///
+/// # async fn sleep(_: Duration) {}
+/// // Keeps the connection open, or `Recovering`.
+/// async fn keep_open<R: Runtime>(client: Client<R>) {
+///     while !matches!(client.state(), ConnectionState::Closed) {
+///         match client.ready(Duration::from_secs(60)).await {
+///             Ok(()) => {
+///                 let state = client.state();
+///                 if matches!(state, ConnectionState::Connected) {
+///                     client.state_changed(&state).await;
+///                 }
+///             }
+///             Err(error) if error.is_transient() => {} // an outage: wait on
+///             Err(_) => sleep(Duration::from_secs(10)).await,
+///         }
+///     }
+/// }
+///
+/// // Asked by each request before it sends.
+/// fn is_available<R: Runtime>(client: &Client<R>) -> bool {
+///     !matches!(client.state(), ConnectionState::Recovering { .. } | ConnectionState::Closed)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectionState<S: Storage> {
-    /// There is none, and none is needed.
+    /// There is none, and no call waits for one; also during an outage, between two calls.
     Idle,
     /// It is being opened.
     Connecting,
     /// It is open.
     Connected,
-    /// It was lost, or could not be opened, and the client tries again.
+    /// It was lost, or could not be opened, and the client tries again because a call waits for it. Attempts are as far apart as
+    /// the pauses of the [`RetryPolicy`](crate::servicebus::RetryPolicy): up to `max_delay`, a minute by default, so that
+    /// the state can last that long after the service is back.
     Recovering {
         /// When it was lost, or could not be opened for the first time.
         since: Timestamp,
@@ -53,7 +89,8 @@ impl<R: Runtime> Client<R> {
     }
 
     /// Waits until the connection's state is another one than `known`, and returns it. Given the state that was returned
-    /// last, no change is missed that lasts.
+    /// last, no change is missed that lasts. A state of another kind counts, not another `error` in
+    /// [`ConnectionState::Recovering`].
     ///
     /// Cancel safety: nothing is lost. It has no bound in time; it ends when the client closes.
     ///
@@ -79,7 +116,12 @@ impl<R: Runtime> Client<R> {
         .await
     }
 
-    /// Opens the connection, if there is none, and waits until it is open.
+    /// Opens the connection, if there is none, and waits until it is open: name resolution, TCP, TLS where it is used, and
+    /// the open of AMQP. It checks neither the key nor that an entity exists, which the service does at the first link: a
+    /// readiness probe that has to know calls [`Sender::size_limits`](super::Sender::size_limits), which sends no message.
+    ///
+    /// A pause between two attempts to connect is not shortened; the
+    /// [`RetryPolicy`](crate::servicebus::RetryPolicy) sets how long they are.
     ///
     /// Cancel safety: nothing is lost. It ends within `timeout`.
     ///
@@ -87,7 +129,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once
-    /// what another attempt does not mend.
+    /// what another attempt to connect does not mend, such as a server that is none of AMQP. A wrong key is no such error.
     pub async fn ready(&self, timeout: Duration) -> Result<(), Error<StorageOf<R>>> {
         let deadline = self.shared.now() + timeout;
         let started = self.shared.change(|state| state.machine.start_opening(deadline));

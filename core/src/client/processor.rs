@@ -17,8 +17,8 @@ use core::future::Future;
 /// Receives messages of a queue or subscription and calls a handler for each, several concurrently. Locks are renewed while
 /// handlers run; a message is completed when its handler has succeeded and abandoned when it has failed.
 ///
-/// [`Processor::run`] gives each handler a task of its own where the runtime can spawn, so that handlers use all cores. It
-/// receives and settles in its own future.
+/// [`Processor::run`] gives each handler a task of its own where the runtime can spawn, so that handlers use all threads of
+/// the executor. It receives and settles in its own future.
 ///
 /// `F` is the function that errors are reported to; without [`Processor::on_error`] they are logged.
 #[must_use = "it does nothing unless it is run"]
@@ -58,6 +58,26 @@ impl<R: Runtime> Client<R> {
 
 impl<R: Runtime, F> Processor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
+    ///
+    /// During an outage each processor reports [`Receive`](super::ProcessorErrorCause::Receive) **again and again**: first
+    /// when the attempts of the retry policy are used up, which is about five seconds after the first refused connection by
+    /// the default policy, then after each further attempt, with pauses that grow up to
+    /// [`max_delay`](crate::servicebus::RetryPolicy::max_delay). An outage that ends earlier is not reported. To log each
+    /// outage and its end once, leave these errors out here and follow [`Client::state_changed`] in a task:
+    ///
+    /// ```
+    /// # use servicebus_core::client::{Client, Error, HandlerError, ProcessorErrorCause, ProcessorMessage, ProcessorOptions};
+    /// # use servicebus_core::{runtime::Runtime, storage::Heap};
+    /// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
+    /// client
+    ///     .processor("orders", ProcessorOptions::new())
+    ///     .on_error(|error| match error.cause() {
+    ///         ProcessorErrorCause::Receive(receive) if receive.is_transient() => {} // an outage
+    ///         _ => eprintln!("{error}"),
+    ///     })
+    ///     # .run_inline(async |message: ProcessorMessage<R>| { drop(message); Ok(()) }).await
+    /// # }
+    /// ```
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> Processor<R, G> {
         let Self { client, receiver, options, control, .. } = self;
         Processor { client, receiver, options, control, on_error }
@@ -99,7 +119,9 @@ impl<R: Runtime, F> Processor<R, F> {
     /// ```
     ///
     /// On tokio, smol and async-std handlers are spawned and have to be `Send + 'static`; on embassy they run in this
-    /// future, as with [`Processor::run_inline`].
+    /// future, as with [`Processor::run_inline`]. Tokio's multi-threaded runtime and async-std have a thread for each core.
+    /// The executor of `smol::spawn` has **one** thread, unless the environment variable `SMOL_THREADS` has a number when
+    /// the program first spawns: with one thread, a handler that computes or blocks stops the others.
     ///
     /// Cancel safety: dropped, it cancels the handlers that run; their messages come again when their locks end.
     ///

@@ -51,7 +51,8 @@ impl Subject {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProcessorErrorCause<S: Storage> {
-    /// Messages could not be received, or a session could not be accepted.
+    /// Messages could not be received, or a session could not be accepted. Reported again and again during an outage:
+    /// [`Processor::on_error`](super::Processor::on_error) has a filter for that.
     Receive(Error<S>),
     /// A lock was lost while a handler had the message or session.
     LockLost(Error<S>),

@@ -21,6 +21,16 @@ pub enum RetryMode {
 /// least four seconds, or `max_delay` where that is shorter. Attempts to connect do not come on top: the opening of a
 /// connection, from TCP to the first answer of `$cbs`, has `try_timeout`, and one that fails is a failed attempt of every
 /// call that waits for it. A call that is given a longest wait, such as a receive, ends with that.
+///
+/// **The reconnect after an outage uses the same pauses.** While the service cannot be reached, they grow up to `max_delay`:
+/// by default attempts to connect are up to a minute apart, and the client notices only then that the service is back. A
+/// new call does not shorten the pause under way, nor does [`ready`](crate::client::Client::ready). For a service that has
+/// to be back sooner, set `max_delay` to a second or a few. A connection that lasted for 30 seconds or has moved a message is
+/// replaced at once when it is lost; the first pause comes after that attempt has failed.
+///
+/// A call whose attempt was lost with the connection makes its pause as after any other failure, even where the connection
+/// is back sooner. With a time-out shorter than the pause it ends without another attempt: with the default policy a send by
+/// `sender.timeout(500 ms)` does not survive a lost connection. Give it more than `delay` and a fifth, or a shorter `delay`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
