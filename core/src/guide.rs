@@ -1,4 +1,4 @@
-//! What each call guarantees and how long it takes, and what to do about an error.
+//! What each call guarantees and how long it takes, what to do about an error, and what is logged at which level.
 //!
 //! # Calls
 //!
@@ -76,3 +76,31 @@
 //!
 //! [`is_transient`](crate::client::Error::is_transient) tells whether the same call can succeed later. A handler of a processor
 //! returns errors with `?`: the message is abandoned and comes again; a `DeadLetter` moves it to the dead-letter queue.
+//!
+//! # Events in the log
+//!
+//! With feature `tracing` the client logs under the target `servicebus`, so that a filter is `servicebus=info`. No event has a
+//! key, a token or a body.
+//!
+//! | level | event | when |
+//! |---|---|---|
+//! | `warn` | `disconnected`, with `failure` and `pause_ms` | a connection was lost or could not be opened: once for each outage |
+//! | `warn` | `session lost`, `a lock is lost`, `a lock was not renewed` | a session or message can go to another receiver; a renewal has failed and is tried again while the lock lasts |
+//! | `warn` | `processor`, with `error` | an error of a processor without `on_error`: during an outage again and again |
+//! | `warn` | `the credential does not answer`, `a link does not answer a drain: it is replaced` | an answer is overdue |
+//! | `warn` | `the local clock is wrong`, with `utc` and `service` | the end of a lock, by the service, does not fit the local clock |
+//! | `warn` | `the driver was dropped before the client was closed` | the client's calls fail from then on |
+//! | `info` | `connecting`, `still disconnected` | each attempt to connect, and each further one that fails |
+//! | `info` | `connected` | the connection is open: also the end of an outage |
+//! | `info` | `disconnected` without `failure`, `closed` | a clean end of the connection, and of the client |
+//! | `debug` | `link attached`, `link detached`, `trying again` | links, and attempts of calls that are repeated |
+//! | `debug` | `sent`, `received`, `settled`, `not settled`, `a lock was renewed` | each message |
+//! | `trace` | `sends`, `receives`, `sends a transfer` | each frame, without payload |
+//!
+//! Spans of calls (`ServiceBus.send` and others), connections and handlers (`process`) have the level `info`, those of links
+//! `debug`. There is no `warn` for the end of an outage: a program that logs each outage and its end once follows
+//! [`Client::state_changed`](crate::client::Client::state_changed) and sets the filter to `servicebus=error`, which silences
+//! the client.
+//!
+//! `servicebus-emulator` in the same process logs to the same subscriber under the target `servicebus_emulator`:
+//! `servicebus_emulator=off` silences it.

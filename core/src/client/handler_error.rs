@@ -9,10 +9,38 @@ use core::fmt;
 /// The service's limit for the reason and for the description of a dead letter, in characters.
 const LONGEST: usize = 4_096;
 
-/// Why a handler failed. `?` makes it of every error and of a [`DeadLetter`]; [`HandlerError::new`] of a text.
+/// Why a handler failed. `?` makes it of every error and of a [`DeadLetter`]; [`HandlerError::new`] of a text. A
+/// `Box<dyn Error + Send + Sync>` and an `anyhow::Error` are no errors themselves: `.map_err(HandlerError::new)?`.
+///
+/// ```
+/// use servicebus_core::client::HandlerError;
+/// use std::error::Error;
+///
+/// fn work() -> Result<(), Box<dyn Error + Send + Sync>> {
+///     Err("out of stock".into())
+/// }
+///
+/// fn handle() -> Result<(), HandlerError> {
+///     work().map_err(HandlerError::new)?;
+///     Ok(())
+/// }
+/// assert_eq!(handle().unwrap_err().to_string(), "out of stock");
+/// ```
 ///
 /// The processor abandons the message of a handler that failed, so that it comes again; with a [`DeadLetter`] it moves the
 /// message to the dead-letter queue. A message that the handler settled itself is left as it is.
+///
+/// **An abandoned message comes again at once**, until the entity's maximum delivery count moves it to the dead-letter
+/// queue: all its deliveries can be over in a second. There are two ways to wait before the next one:
+///
+/// - The handler sleeps before it returns the error, and ends early when
+///   [`ProcessorMessage::stopping`](super::ProcessorMessage::stopping) does. The message stays locked meanwhile, for as long
+///   as [`max_auto_lock_renewal`](super::ProcessorOptions::max_auto_lock_renewal) allows, and the handler counts among
+///   `max_concurrent_calls`.
+/// - The handler schedules a copy and returns `Ok`, which completes the original:
+///   `sender.schedule(&message.to_message(), sender.now() + pause)`. The copy's delivery count begins at 0, so a property of
+///   the copy has to count the tries; duplicate detection drops a copy that keeps the message id. A crash between the two
+///   leaves both messages, unless they are in one [transaction](super::ProcessorMessage::complete_in).
 ///
 /// It is no [`Error`] itself: then it could not be made of every error.
 pub struct HandlerError(Kind);

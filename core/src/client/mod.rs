@@ -176,7 +176,9 @@ impl<R: Runtime> Client<R> {
     }
 
     /// A receiver of a queue or subscription: in peek-lock mode and without prefetch for an [`Entity`] or a queue's
-    /// name, or as [`ReceiverOptions`] say. It attaches when it receives.
+    /// name, or as [`ReceiverOptions`] say. A subscription is named by
+    /// [`Entity::subscription("topic", "subscription")`](crate::servicebus::Entity::subscription), a dead-letter queue by
+    /// [`Entity::dead_letter`](crate::servicebus::Entity::dead_letter). It attaches when it receives.
     ///
     /// # Errors
     /// As [`Client::sender`].

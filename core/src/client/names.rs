@@ -162,7 +162,8 @@ macro_rules! client_names {
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
         ///
-        /// `on_error`, `control`, `run`, `run_inline`.
+        /// `on_error`, `control`, `run`, `run_inline`. A handler is a closure that returns a future; what it uses is cloned
+        /// for each message, before `async move`. An async closure (`async |message| …`) works while it captures nothing.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]

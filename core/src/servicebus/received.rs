@@ -424,7 +424,26 @@ impl<S: Storage> ReceivedMessage<S> {
     }
 }
 
-/// The same message for sending again: properties set by its sender are kept, those set by the service are left out.
+/// The same message for sending again: properties set by its sender are kept, those set by the service are left out. Of the
+/// application properties these are `DeadLetterReason` and `DeadLetterErrorDescription`. To edit it, change the fields of
+/// the [`MessageRef`]:
+///
+/// ```
+/// use servicebus_core::servicebus::{AsMessage, Body, ReceivedMessage};
+/// use servicebus_core::storage::Heap;
+///
+/// # async fn example<R: servicebus_core::runtime::Runtime<Storage = Heap>>(
+/// #     dead: ReceivedMessage<Heap>,
+/// #     sender: servicebus_core::client::Sender<R>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// let text = dead.text()?.replace("EUR", "USD");
+/// let mut copy = dead.as_message();
+/// copy.body = Body::Data(text.as_bytes());
+/// copy.subject = Some("corrected");
+/// sender.send(&copy).await?;
+/// # Ok(())
+/// # }
+/// ```
 impl<S: Storage> AsMessage for ReceivedMessage<S> {
     fn as_message(&self) -> MessageRef<'_> {
         let view = self.view();
@@ -471,8 +490,9 @@ impl<S: Storage> AsMessage for ReceivedMessage<S> {
 
 #[cfg(feature = "alloc")]
 impl ReceivedMessage<crate::storage::Heap> {
-    /// A copy to be sent: everything that its sender set is kept, what the service set is left out. The copy shares the
-    /// bytes of the body.
+    /// A copy to be sent: everything that its sender set is kept, what the service set is left out, such as the reason and
+    /// description of a dead letter. The copy shares the bytes of the body. It has setters for everything else; to change the
+    /// body, use [`as_message`](AsMessage::as_message).
     pub fn to_message(&self) -> super::owned_message::Message {
         let mut message = self.as_message();
         message.body = SendBody::Empty;

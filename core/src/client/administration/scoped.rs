@@ -62,7 +62,8 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
         SubscriptionDescription::new(self.topic.as_str(), name).with_filter(filter)
     }
 
-    /// Creates a subscription that takes these messages; [`RuleFilter::True`] for all. For other settings, give
+    /// Creates a subscription that takes these messages, such as [`RuleFilter::sql("priority > 5")`](RuleFilter::sql);
+    /// [`RuleFilter::True`] for all. For other settings, give
     /// [`AdministrationClient::create`] a [`SubscriptionDescription`].
     ///
     /// Cancel safety: a dropped future may still have created it.
@@ -82,7 +83,8 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     }
 
     /// As [`create_subscription`](Self::create_subscription), unless there is one of this name, which stays as it is, with
-    /// its rules. Returns whether this call saw it being created.
+    /// its rules. Returns whether this call saw it being created. The filter is a [`RuleFilter`], such as
+    /// [`RuleFilter::sql("priority > 5")`](RuleFilter::sql).
     ///
     /// Cancel safety: a dropped future may still have created it.
     ///

@@ -32,7 +32,7 @@ pub enum RuleFilter {
     Unknown(String),
 }
 
-/// An SQL expression that selects messages.
+/// An SQL expression that selects messages by their application and system properties; it does not see their bodies.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SqlRuleFilter {
@@ -197,6 +197,10 @@ correlation! {
 impl RuleFilter {
     /// The messages for which an SQL expression is true, such as `total >= 1000 AND customer LIKE 'a%'`. One with
     /// parameters is a [`SqlRuleFilter`].
+    ///
+    /// Names in the expression are application properties, and with `sys.` before them properties of the message itself,
+    /// such as `sys.Label` for its subject. A filter never sees the body: for a field of a JSON body, the sender also sets a
+    /// property (`with_property`).
     pub fn sql(expression: impl Into<String>) -> Self {
         Self::Sql(SqlRuleFilter::new(expression))
     }
