@@ -88,7 +88,7 @@
 //! | `warn` | `session lost`, `a lock is lost`, `a lock was not renewed` | a session or message can go to another receiver; a renewal has failed and is tried again while the lock lasts |
 //! | `warn` | `processor`, with `error` | an error of a processor without `on_error`: during an outage again and again |
 //! | `warn` | `the credential does not answer`, `a link does not answer a drain: it is replaced` | an answer is overdue |
-//! | `warn` | `the local clock is wrong`, with `utc` and `service` | the end of a lock, by the service, does not fit the local clock |
+//! | `warn` | `the local clock is wrong`, with `utc` and `service` | the end of a lock shows that the local clock is not the service's |
 //! | `warn` | `the driver was dropped before the client was closed` | the client's calls fail from then on |
 //! | `info` | `connecting`, `still disconnected` | each attempt to connect, and each further one that fails |
 //! | `info` | `connected` | the connection is open: also the end of an outage |
