@@ -6,19 +6,20 @@
 //! on to the next one.
 
 use super::ecdsa::{Job, Run};
+use super::refusal::{AUTHORITIES, CertificateError, Refusal};
 use super::remembered::Remembered;
-use super::{CertificateError, Refusal};
+use super::verifier::SHORT_SIGNATURES;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::time::Duration;
 use critical_section::Mutex;
 
-/// Signatures of one handshake: as many as the work for a chain allows (`Verifier`), and the one over the handshake.
-const JOBS: usize = 11;
-/// Paths to a root: the work allows no more of one signature each.
-const PATHS: usize = 10;
-/// Signatures of the longest path that webpki takes.
-const LONGEST: usize = 7;
+/// Signatures of one handshake: those that the work for a chain pays for, and the one over the handshake.
+const JOBS: usize = SHORT_SIGNATURES + 1;
+/// Paths to a root, of one signature each at least.
+const PATHS: usize = SHORT_SIGNATURES;
+/// Signatures of the longest path that webpki takes: the server's certificate and its authorities.
+const LONGEST: usize = AUTHORITIES + 1;
 
 /// Signatures of ECDSA that a [`Verifier`](super::Verifier) has taken for right, and that are still to be verified.
 pub struct Deferred<'a> {

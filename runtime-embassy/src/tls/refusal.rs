@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error};
 
 /// Authorities in one path, behind the server's certificate.
-const AUTHORITIES: usize = 6;
+pub(super) const AUTHORITIES: usize = 6;
 /// Bytes of a serial number that are shown.
 const SERIAL: usize = 8;
 

@@ -26,6 +26,8 @@ const CERTIFICATES: usize = 9;
 /// 25 million instructions on a Cortex-M4. A server that is not verified yet chooses what is tried; without a bound it keeps
 /// the device busy for seconds.
 const WORK: u32 = 5 * cost(512);
+/// Signatures of ECDSA that this pays for.
+pub(super) const SHORT_SIGNATURES: usize = (WORK / cost(0)) as usize;
 /// Signature algorithms in a chain.
 const ALGORITHMS: usize = 10;
 /// What a server signs in front of the handshake's digest (RFC 8446 §4.4.3).
