@@ -7,7 +7,7 @@
 
 use defmt::warn;
 use embassy_executor::Spawner;
-use embassy_net::{Stack, StackResources};
+use embassy_net::Stack;
 use embassy_time::Timer;
 use esp_backtrace as _;
 use esp_hal::clock::CpuClock;
@@ -22,7 +22,6 @@ use esp_println as _;
 use esp_radio::wifi::sta::StationConfig;
 use esp_radio::wifi::{Config, Interface, WifiController};
 use servicebus_board_telemetry as telemetry;
-use static_cell::StaticCell;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
@@ -50,7 +49,6 @@ async fn join(mut radio: WifiController<'static>, stack: Stack<'static>) -> ! {
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) {
-    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let chip = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
     let mut watchdog = Rtc::new(chip.LPWR).rwdt;
     watchdog.set_timeout(RwdtStage::Stage0, Duration::from_secs(telemetry::WATCHDOG_SECONDS.into()));
@@ -71,12 +69,7 @@ async fn main(spawner: Spawner) {
     drop(source);
 
     let (radio, interfaces) = esp_radio::wifi::new(chip.WIFI, Default::default()).expect("the radio starts");
-    let (stack, runner) = embassy_net::new(
-        interfaces.station,
-        embassy_net::Config::dhcpv4(Default::default()),
-        RESOURCES.init(StackResources::new()),
-        first,
-    );
+    let (stack, runner) = telemetry::stack(interfaces.station, first);
     spawner.spawn(carry_packets(runner).expect("spawned once"));
     spawner.spawn(join(radio, stack).expect("spawned once"));
     let start = telemetry::start(spawner, stack, seed);

@@ -222,8 +222,7 @@ async fn main(spawner: Spawner) {
 
     let mut seed = [0; 16];
     CcRng::new(chip.CC_RNG, Interrupts).fill_bytes(&mut seed).await;
-    let [first, second] =
-        [&seed[..8], &seed[8..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let [first, second] = telemetry::numbers(seed);
 
     open_to_modem();
     interrupt::IPC.set_priority(Priority::P0);

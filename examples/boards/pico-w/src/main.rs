@@ -13,7 +13,7 @@ use cyw43_pio::{DEFAULT_CLOCK_DIVIDER, PioSpi};
 use defmt::warn;
 use defmt_rtt as _;
 use embassy_executor::Spawner;
-use embassy_net::{Stack, StackResources};
+use embassy_net::Stack;
 use embassy_rp::adc::{self, Adc, Channel};
 use embassy_rp::clocks::RoscRng;
 use embassy_rp::flash::{Blocking, Flash};
@@ -83,7 +83,6 @@ async fn random(board: &[u8]) -> [u8; 32] {
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static STATE: StaticCell<State> = StaticCell::new();
-    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     if FIRMWARE.is_empty() {
         defmt::panic!("built without CYW43_FIRMWARE");
     }
@@ -99,9 +98,9 @@ async fn main(spawner: Spawner) {
         let mut board = [0; 8];
         let mut flash = Flash::<_, Blocking, FLASH_BYTES>::new_blocking(chip.FLASH);
         flash.blocking_unique_id(&mut board).expect("this is core 0");
-        let ids = random(&board).await;
-        let [first, second] =
-            [&ids[..8], &ids[8..16]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+        let mut ids = [0; 16];
+        ids.copy_from_slice(&random(&board).await[..16]);
+        let [first, second] = telemetry::numbers(ids);
 
         let (power, select) = (Output::new(chip.PIN_23, Level::Low), Output::new(chip.PIN_25, Level::High));
         let Pio { mut common, irq0, sm0, .. } = Pio::new(chip.PIO0, Interrupts);
@@ -109,12 +108,7 @@ async fn main(spawner: Spawner) {
         let bus = PioSpi::new(&mut common, sm0, DEFAULT_CLOCK_DIVIDER, irq0, select, chip.PIN_24, chip.PIN_29, dma);
         let (device, control, radio) = cyw43::new(STATE.init(State::new()), power, bus, FIRMWARE, NVRAM).await;
         spawner.spawn(drive(radio).expect("spawned once"));
-        let (stack, runner) = embassy_net::new(
-            device,
-            embassy_net::Config::dhcpv4(Default::default()),
-            RESOURCES.init(StackResources::new()),
-            first,
-        );
+        let (stack, runner) = telemetry::stack(device, first);
         spawner.spawn(carry_packets(runner).expect("spawned once"));
         spawner.spawn(join(control, stack).expect("spawned once"));
         (telemetry::start(spawner, stack, random(&board).await).await, second)

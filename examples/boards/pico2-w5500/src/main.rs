@@ -7,7 +7,7 @@
 
 use defmt_rtt as _;
 use embassy_executor::Spawner;
-use embassy_net::{Stack, StackResources};
+use embassy_net::Stack;
 use embassy_net_wiznet::chip::W5500;
 use embassy_net_wiznet::{Device, State};
 use embassy_rp::adc::{self, Adc, Channel};
@@ -21,7 +21,7 @@ use embassy_time::{Delay, Duration};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use panic_probe as _;
 use servicebus_board_telemetry as telemetry;
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::ConstStaticCell;
 
 bind_interrupts!(
     struct Interrupts {
@@ -60,7 +60,6 @@ struct Wiring {
 /// Starts the controller.
 async fn network(spawner: Spawner, wiring: Wiring, seed: u64) -> Stack<'static> {
     static STATE: ConstStaticCell<State<4, 4>> = ConstStaticCell::new(State::new());
-    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     // Locally administered; a product has one of its own.
     let [.., a, b, c] = seed.to_be_bytes();
     let device = ExclusiveDevice::new(wiring.spi, wiring.select, Delay).expect("the pin can be set");
@@ -69,12 +68,7 @@ async fn network(spawner: Spawner, wiring: Wiring, seed: u64) -> Stack<'static> 
             .await
             .expect("a W5500 answers, if not by now then after the watchdog's reset");
     spawner.spawn(drive(controller).expect("spawned once"));
-    let (stack, runner) = embassy_net::new(
-        device,
-        embassy_net::Config::dhcpv4(Default::default()),
-        RESOURCES.init(StackResources::new()),
-        seed,
-    );
+    let (stack, runner) = telemetry::stack(device, seed);
     spawner.spawn(carry_packets(runner).expect("spawned once"));
     stack
 }

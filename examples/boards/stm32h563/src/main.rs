@@ -6,7 +6,6 @@
 
 use defmt_rtt as _;
 use embassy_executor::Spawner;
-use embassy_net::StackResources;
 use embassy_stm32::dts::{self, Dts};
 use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::peripherals::{DTS, ETH, ETH_SMA, RNG};
@@ -62,7 +61,6 @@ fn clocks() -> Config {
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static QUEUE: StaticCell<PacketQueue<4, 4>> = StaticCell::new();
-    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let chip = embassy_stm32::init(clocks());
     let mut watchdog = IndependentWatchdog::new(chip.IWDG, telemetry::WATCHDOG_SECONDS * 1_000_000);
     watchdog.unleash();
@@ -72,8 +70,7 @@ async fn main(spawner: Spawner) {
     for bytes in [&mut seed[..], &mut ids[..]] {
         generator.async_fill_bytes(bytes).await.expect("the generator of random numbers works");
     }
-    let [first, second] =
-        [&ids[..8], &ids[8..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let [first, second] = telemetry::numbers(ids);
 
     // Locally administered; a product has one of its own.
     let mac = [2, 0, 0, ids[0], ids[1], ids[2]];
@@ -93,12 +90,7 @@ async fn main(spawner: Spawner) {
         chip.PA2,
         chip.PC1,
     );
-    let (stack, runner) = embassy_net::new(
-        device,
-        embassy_net::Config::dhcpv4(Default::default()),
-        RESOURCES.init(StackResources::new()),
-        first,
-    );
+    let (stack, runner) = telemetry::stack(device, first);
     spawner.spawn(carry_packets(runner).expect("spawned once"));
     let start = telemetry::start(spawner, stack, seed);
     let client = telemetry::bring_up(telemetry::START_LIMIT, start, || watchdog.pet()).await;

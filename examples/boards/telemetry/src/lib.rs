@@ -7,7 +7,7 @@ mod network;
 mod watchdog;
 
 #[cfg(feature = "net")]
-pub use network::{START_LIMIT, joined, start};
+pub use network::{START_LIMIT, joined, stack, start};
 pub use watchdog::{Beats, WATCHDOG_SECONDS, bring_up};
 
 use core::fmt::Write;
@@ -39,6 +39,12 @@ pub const BUILT_AT: Timestamp = Timestamp::from_secs(match i64::from_str_radix(e
     Ok(seconds) => seconds,
     Err(_) => 0,
 });
+
+/// Two numbers of random bytes.
+pub const fn numbers(bytes: [u8; 16]) -> [u64; 2] {
+    let both = u128::from_be_bytes(bytes);
+    [(both >> 64) as u64, both as u64]
+}
 
 /// A client for the connection string that the firmware was built with, once; `seed` is random.
 ///

@@ -3,7 +3,8 @@
 use crate::{BEATS, BUILT_AT, Board, CARRYING, client};
 use defmt::{info, warn};
 use embassy_executor::Spawner;
-use embassy_net::Stack;
+use embassy_net::driver::Driver;
+use embassy_net::{Config, Stack, StackResources};
 use embassy_time::{Duration, Timer, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -48,6 +49,12 @@ fn roots() -> &'static [Root<'static>] {
         ROOTS.iter().any(|name| anchor.subject.windows(name.len()).any(|part| part == *name))
     };
     PLACE.init(webpki_roots::TLS_SERVER_ROOTS.iter().filter(named).take(2).cloned().map(Root::from).collect())
+}
+
+/// The network stack over a board's device, once; it asks for an address by DHCP. The board runs what carries its packets.
+pub fn stack<D: Driver>(device: D, seed: u64) -> (Stack<'static>, embassy_net::Runner<'static, D>) {
+    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
+    embassy_net::new(device, Config::dhcpv4(Default::default()), RESOURCES.init(StackResources::new()), seed)
 }
 
 /// Returns when the radio has to join its network again. The stack may see the link only after the driver has reported the
