@@ -1,5 +1,5 @@
-//! `defmt` without text: types that cannot derive [`defmt::Format`], or whose fields may not be told. Texts are interned, so
-//! that a board sends numbers and values; what people type and what the service says is sent as it is.
+//! `defmt` without text: for types that cannot derive [`defmt::Format`], or whose fields may hold a secret. Our own texts
+//! are interned, so that a board sends numbers and values; names of entities and the service's texts are sent as they are.
 //!
 //! A value inside of another is always written with `write!`: its `format` is only there to be called by that.
 

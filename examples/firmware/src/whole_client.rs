@@ -1,8 +1,8 @@
 //! The client by itself: every call of its API over `Fixed` storage, a transport of two bytes of memory and a clock that
 //! stands still. The image `client` and the static library are made of it.
 //!
-//! Without features it holds what a sensor needs: send and batch; with `commands` what a device needs that is told
-//! something too: receive and settle; with `full` the whole API.
+//! Without features it holds the calls of a sensor (send and batch), with `commands` those of a device that receives as well
+//! (receive and settle), with `full` the whole API.
 
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -123,7 +123,7 @@ async fn commands(client: &Client<Board>, _sender: &Sender<Board>) -> Option<()>
 #[cfg(feature = "full")]
 mod rest {
     use super::{Board, Client, Duration, Timestamp, black_box};
-    use servicebus_core::machine::{ReceiveMode};
+    use servicebus_core::machine::ReceiveMode;
     use servicebus_core::servicebus::{Entity, ReceivedMessage};
     use servicebus_embassy::{AutoLockRenewer, Receiver, ReceiverOptions, Sender};
 

@@ -100,7 +100,7 @@ fn the_failure_of_a_call_names_the_certificate_and_the_rule() {
     }
 }
 
-/// ECDSA takes seconds on some boards: each signature is spread over polls, and a server is told nothing before all of them
+/// ECDSA takes seconds on some boards: each signature is spread over polls, and nothing is sent to a server before all of them
 /// hold, also when all of its messages come in one record.
 #[test]
 fn signatures_take_their_turns_and_nothing_is_sent_before_they_hold() {
