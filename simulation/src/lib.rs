@@ -10,6 +10,7 @@
 //! });
 //! ```
 
+mod example;
 mod executor;
 mod network;
 mod parts;
@@ -32,6 +33,7 @@ use std::task::Poll;
 use executor::Executor;
 use network::Network;
 
+pub use example::{Outcome, example, example_in_world};
 pub use network::{Server, SimulatedDialer, Traffic};
 pub use peer::{Answer, Factory, Output, Peer};
 pub use utc::{Skew, UtcClock};

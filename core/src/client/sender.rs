@@ -197,6 +197,19 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// A message that is not valid or too large, and what the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Message;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// orders.send("two of the blue ones").await?;
+    /// orders.send(&Message::new("three more").with_message_id("order-7")).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
         #[cfg(feature = "alloc")]
         if self.is_ordered {
