@@ -3,7 +3,7 @@
 use super::attachment::ReceiveMode;
 use super::id::EndpointId;
 use super::{ClientMachine, Clock, Timer};
-use crate::servicebus::message::LOCKED_UNTIL;
+use crate::servicebus::key::LOCKED_UNTIL;
 use crate::storage::Storage;
 use crate::time::{Millis, Timestamp};
 use crate::wire::message::MessageView;

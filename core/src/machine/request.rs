@@ -102,7 +102,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Sends a request to an entity's `$management` and waits for the response. It has to be the same each time.
-    pub fn poll_request(
+    pub(crate) fn poll_request(
         &mut self,
         clock: Clock,
         operation: OperationId,

@@ -12,6 +12,7 @@ use crate::wire::{Encode, Full, Sink, Uuid, measure, put_binary_head};
 use core::fmt;
 
 /// The message format of a batch (docs/evidence/wire-protocol.md §3.3).
+#[doc(hidden)]
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// Why a message was not added to a batch.

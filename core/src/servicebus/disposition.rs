@@ -1,7 +1,7 @@
 //! What the application decides about a locked message.
 
 use super::argument::{Argument, is_longer};
-use super::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use super::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use crate::engine::OutcomeKind;
 use crate::wire::messaging::{self, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;

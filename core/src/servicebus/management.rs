@@ -16,7 +16,7 @@ const ANY_SESSION: Timestamp = Timestamp::DOTNET_MAX;
 
 /// A request to an entity: encodes as the map in the body. Each operation is a type of its own, so that a program links
 /// only the operations that it uses.
-pub trait Request: Encode + Sync {
+pub(crate) trait Request: Encode + Sync {
     /// The name of the operation.
     fn name(&self) -> &'static str;
 
@@ -34,8 +34,8 @@ macro_rules! requests {
     } |$request:ident, $map:ident| $fill:block )*) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug)]
-        pub struct $name $(<$life>)? {
-            $( $(#[$field_meta])* pub $field: $type, )*
+        pub(crate) struct $name $(<$life>)? {
+            $( $(#[$field_meta])* pub(crate) $field: $type, )*
         }
 
         impl $(<$life>)? Request for $name $(<$life>)? {
@@ -269,7 +269,7 @@ fn put_messages(sink: &mut Sink<'_>, messages: &[MessageRef<'_>]) {
 
 /// The response to a [`Request`] that was carried out.
 #[derive(Clone, Debug)]
-pub struct Response<P>(P);
+pub(crate) struct Response<P>(P);
 
 impl<P: AsRef<[u8]> + Payload> Response<P> {
     /// A response whose status has been checked.
@@ -302,12 +302,12 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     }
 
     /// The numbers that scheduled messages got, in their order.
-    pub fn sequence_numbers(&self) -> impl Iterator<Item = i64> {
+    pub(crate) fn sequence_numbers(&self) -> impl Iterator<Item = i64> {
         self.items("sequence-numbers").filter_map(|value| value.as_i64())
     }
 
     /// The new ends of renewed locks, in their order.
-    pub fn expirations(&self) -> impl Iterator<Item = Timestamp> {
+    pub(crate) fn expirations(&self) -> impl Iterator<Item = Timestamp> {
         self.items("expirations").filter_map(|value| value.as_timestamp())
     }
 
@@ -315,13 +315,13 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     ///
     /// # Errors
     /// A response without it.
-    pub fn expiration<S: Storage>(&self) -> Result<Timestamp, Failure<S>> {
+    pub(crate) fn expiration<S: Storage>(&self) -> Result<Timestamp, Failure<S>> {
         let value = self.need("expiration")?;
         value.as_timestamp().ok_or_else(|| Failure::new(Cause::Malformed))
     }
 
     /// Peeked or deferred messages with their locks, where they have one.
-    pub fn messages(&self) -> impl Iterator<Item = (P, Option<LockToken>)> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (P, Option<LockToken>)> {
         self.items("messages").filter_map(|value| {
             let Value::Map(map) = value else { return None };
             let token = match map.get("lock-token") {
@@ -334,17 +334,17 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     }
 
     /// What a session remembers.
-    pub fn session_state(&self) -> Option<P> {
+    pub(crate) fn session_state(&self) -> Option<P> {
         self.0.part(self.get("session-state")?.as_bytes()?).ok()
     }
 
     /// Ids of sessions.
-    pub fn session_ids(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn session_ids(&self) -> impl Iterator<Item = &str> {
         self.items("sessions-ids").filter_map(|value| value.as_str())
     }
 
     /// The rules of a subscription.
-    pub fn rules(&self) -> impl Iterator<Item = RuleRef<'_>> {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = RuleRef<'_>> {
         self.items("rules").filter_map(|value| {
             let Value::Map(map) = value else { return None };
             RuleRef::from_value(map.get("rule-description")?)
@@ -352,7 +352,7 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     }
 
     /// How many messages were deleted.
-    pub fn message_count(&self) -> u32 {
+    pub(crate) fn message_count(&self) -> u32 {
         self.get("message-count")
             .and_then(|value| value.as_i64())
             .and_then(|count| u32::try_from(count).ok())

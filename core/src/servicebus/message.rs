@@ -3,20 +3,15 @@
 use super::argument::{Argument, is_longer};
 use super::body::Body;
 use super::entries::Entries;
+use super::key::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, TRACEPARENT, TRACESTATE, VIA_PARTITION_KEY};
 use crate::time::{Duration, Millis, Timestamp};
 use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, MapWriter, Sink, Symbol, Value};
 use core::fmt;
 
-pub use super::key::{
-    DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME,
-    LOCK_TOKEN, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_ID, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
-    TRACEPARENT, TRACESTATE, VIA_PARTITION_KEY,
-};
-
 /// Session ids, message ids and partition keys have this many characters at most (docs/evidence/wire-protocol.md §3.1).
-pub const MAX_ID_LEN: usize = 128;
+pub(crate) const MAX_ID_LEN: usize = 128;
 
 /// The last expiry time that the service takes (docs/evidence/wire-protocol.md §3.1).
 const LAST_EXPIRY: Timestamp = Timestamp::from_millis(253_402_243_199_000);

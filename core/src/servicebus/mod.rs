@@ -17,14 +17,14 @@ pub(crate) mod entries;
 pub(crate) mod failure;
 pub mod key;
 pub(crate) mod lock_token;
-pub mod management;
-pub mod message;
+pub(crate) mod management;
+pub(crate) mod message;
 #[cfg(feature = "alloc")]
 pub(crate) mod owned_message;
 #[cfg(feature = "alloc")]
 mod owned_rule;
 pub(crate) mod reason;
-pub mod received;
+pub(crate) mod received;
 pub(crate) mod retry;
 pub(crate) mod rule;
 pub mod sas;

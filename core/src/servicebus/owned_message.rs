@@ -3,7 +3,8 @@
 use super::as_message::AsMessage;
 use super::body::Body;
 use super::encoded_entries::EncodedEntries;
-use super::message::{MessageRef, TRACEPARENT, TRACESTATE};
+use super::key::{TRACEPARENT, TRACESTATE};
+use super::message::MessageRef;
 use crate::time::{Duration, Timestamp};
 use crate::wire::messaging::MessageId;
 use crate::wire::{Uuid, Value, to_vec};

@@ -5,12 +5,13 @@ use super::body::Body as SendBody;
 use super::body_error::BodyError;
 use super::entity::Entity;
 use super::entries::Entries;
-use super::lock_token::LockToken;
-use super::message::{
+use super::key::{
     DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON, DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME,
-    LOCKED_UNTIL, MESSAGE_STATE, MessageRef, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER, TRACEPARENT,
-    TRACESTATE, VIA_PARTITION_KEY,
+    LOCKED_UNTIL, MESSAGE_STATE, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER, TRACEPARENT, TRACESTATE,
+    VIA_PARTITION_KEY,
 };
+use super::lock_token::LockToken;
+use super::message::MessageRef;
 use crate::engine::DeliveryId;
 use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};

@@ -4,7 +4,7 @@ use super::change::Change;
 use super::entities::store::Ending;
 use super::entities::{Message, MessageState, Namespace, StoreId};
 use bytes::Bytes;
-use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use servicebus_core::servicebus::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 
 /// The name of the event that a lock's end is.
 const fn name(ending: Ending) -> &'static str {

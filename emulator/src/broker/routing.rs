@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::entities::queue::Stores;
 use super::entities::{EntityError, Message, Namespace, StoreId, rule};
 use servicebus_core::random::Random;
-use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use servicebus_core::servicebus::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Value;
 

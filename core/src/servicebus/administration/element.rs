@@ -34,7 +34,7 @@ impl core::error::Error for InvalidElement {}
 
 /// How values that are not known are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub(super) enum Reading {
     /// By a client: a newer service may send values that are not known here; where the type has a value for that, it
     /// is taken.
     Lenient,

@@ -35,7 +35,7 @@ pub use authorization::{AccessRights, AuthorizationRule};
 pub(crate) use create::{Changes, Creates};
 pub use create::{EntityDescription, EntityProperties, RuleDescription, VersionedProperties};
 pub use description::{Description, EntityOptions, EntityState};
-pub use element::{InvalidElement, Reading};
+pub use element::InvalidElement;
 pub use error::{Operation, ResponseError, ServiceError, ServiceErrorKind};
 pub use etag::ETag;
 pub use iso8601::{MAX_TIME_SPAN, TimeSpan};

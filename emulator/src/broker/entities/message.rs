@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
-use servicebus_core::servicebus::message::{
+use servicebus_core::servicebus::key::{
     DEAD_LETTER_SOURCE, ENQUEUED_SEQUENCE_NUMBER, ENQUEUED_TIME, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_KEY,
     SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER, VIA_PARTITION_KEY,
 };

@@ -4,7 +4,7 @@ use super::message::{Message, put_entry};
 use crate::filter::{EvaluationError, MessageProperties, MessagePropertiesMut, SystemProperty, Value};
 use bytes::BytesMut;
 use servicebus_core::servicebus::LockToken;
-use servicebus_core::servicebus::message::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, VIA_PARTITION_KEY};
+use servicebus_core::servicebus::key::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, VIA_PARTITION_KEY};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{Header, MessageId, put_section};

@@ -3,7 +3,7 @@
 use crate::broker::change::Settlement;
 use crate::broker::entities::store::Ending;
 use bytes::Bytes;
-use servicebus_core::servicebus::message::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use servicebus_core::servicebus::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected};
 use servicebus_core::wire::{self, Map, Reader, Value};
 
