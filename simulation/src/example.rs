@@ -1,6 +1,6 @@
 //! The world in which the examples of the documentation run.
 
-use crate::{Simulated, World};
+use crate::{Simulated, SimulatedAdministration, World};
 use servicebus_core::client::Client;
 use servicebus_core::storage::Heap;
 use servicebus_emulator::broker::BrokerConfig;
@@ -51,6 +51,22 @@ impl World {
 /// When the example ends with an error, or never.
 pub fn example(example: impl AsyncFnOnce(Client<Simulated<Heap>>) -> Outcome + 'static) {
     example_in_world(async move |world| example(world.client()).await);
+}
+
+/// Runs an example of the documentation with an administration client, in virtual time. The namespace is that of
+/// [`World::of_examples`].
+///
+/// ```
+/// servicebus_simulation::administration_example(async |admin| {
+///     assert!(admin.queue_exists("orders").await?);
+///     Ok(())
+/// });
+/// ```
+///
+/// # Panics
+/// When the example ends with an error, or never.
+pub fn administration_example(example: impl AsyncFnOnce(SimulatedAdministration) -> Outcome + 'static) {
+    example_in_world(async move |world| example(world.administration()).await);
 }
 
 /// Runs an example of the documentation that needs the world itself: to let time pass, or to cut the connection.

@@ -10,6 +10,7 @@
 //! });
 //! ```
 
+mod administration;
 mod example;
 mod executor;
 mod network;
@@ -33,7 +34,8 @@ use std::task::Poll;
 use executor::Executor;
 use network::Network;
 
-pub use example::{Outcome, example, example_in_world};
+pub use administration::{SimulatedAdministration, SimulatedHttp};
+pub use example::{Outcome, administration_example, example, example_in_world};
 pub use network::{Server, SimulatedDialer, Traffic};
 pub use peer::{Answer, Factory, Output, Peer};
 pub use utc::{Skew, UtcClock};
