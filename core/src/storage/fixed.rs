@@ -121,7 +121,7 @@ macro_rules! fixed_storage {
         impl Room<$crate::storage::room::$room> for $name {
             type Table<V> = FixedTable<V, { $size }>;
             type Slots<V> = FixedSlots<V, { $size }>;
-            type Marks = FixedMarks<{ $size }>;
+            type Marks = FixedMarks<{ $size }, { $crate::storage::words($size) }>;
             type Buffer = FixedBuffer<{ $size }>;
 
             fn grow<V>(_slots: &mut Self::Slots<V>, _len: usize) {}

@@ -18,50 +18,74 @@ pub trait Marks {
     fn is_empty(&self) -> bool;
 }
 
-/// Marks of up to `N` places.
+/// Marks of up to `N` places, a bit each, in `WORDS` words ([`words`]).
 #[derive(Debug)]
-pub struct FixedMarks<const N: usize> {
+pub struct FixedMarks<const N: usize, const WORDS: usize> {
     /// The place behind the one that was taken last.
-    next: usize,
-    marked: [bool; N],
+    next: u32,
+    marked: [u32; WORDS],
 }
 
-/// Takes the first marked place from `next` on. Not generic: it is there once for all sizes.
+/// The words that `places` bits take.
+#[doc(hidden)]
+pub const fn words(places: usize) -> usize {
+    places.div_ceil(u32::BITS as usize)
+}
+
+/// The word of a place, and its bit in there. A place beyond all words has none.
+fn split(place: u32) -> (usize, u32) {
+    ((place / u32::BITS) as usize, 1 << (place % u32::BITS))
+}
+
+/// Sets or clears a bit. Not generic: it is there once for all sizes.
 #[inline(never)]
-fn take(marked: &mut [bool], next: &mut usize) -> Option<u32> {
-    for _ in 0..marked.len() {
-        let place = *next;
-        *next = if place + 1 < marked.len() { place + 1 } else { 0 };
-        if core::mem::take(marked.get_mut(place)?) {
-            return Some(place as u32);
+fn set(marked: &mut [u32], place: u32, value: bool) {
+    let (word, bit) = split(place);
+    if let Some(word) = marked.get_mut(word) {
+        *word = if value { *word | bit } else { *word & !bit };
+    }
+}
+
+/// The first marked place from `from` on.
+fn first_from(marked: &[u32], from: u32) -> Option<u32> {
+    let (start, bit) = split(from);
+    // Of its word, this bit and those above it.
+    let mut asked = bit.wrapping_neg();
+    for (at, word) in marked.iter().enumerate().skip(start) {
+        let found = word & asked;
+        if found != 0 {
+            return Some(at as u32 * u32::BITS + found.trailing_zeros());
         }
+        asked = u32::MAX;
     }
     None
 }
 
-impl<const N: usize> FixedMarks<N> {
-    fn set(&mut self, place: u32, value: bool) {
-        if let Some(mark) = self.marked.get_mut(place as usize) {
-            *mark = value;
-        }
-    }
+/// Takes the first marked place from `next` on, or else from the front. Not generic, as above.
+#[inline(never)]
+fn take(marked: &mut [u32], next: &mut u32) -> Option<u32> {
+    let place = first_from(marked, *next).or_else(|| first_from(marked, 0))?;
+    set(marked, place, false);
+    *next = place + 1;
+    Some(place)
 }
 
-impl<const N: usize> Marks for FixedMarks<N> {
+impl<const N: usize, const WORDS: usize> Marks for FixedMarks<N, WORDS> {
     fn empty() -> Self {
-        Self { next: 0, marked: [false; N] }
+        Self { next: 0, marked: [0; WORDS] }
     }
 
     fn mark(&mut self, place: u32) {
-        self.set(place, true);
+        set(&mut self.marked, place, true);
     }
 
     fn clear(&mut self, place: u32) {
-        self.set(place, false);
+        set(&mut self.marked, place, false);
     }
 
     fn has(&self, place: u32) -> bool {
-        self.marked.get(place as usize).is_some_and(|marked| *marked)
+        let (word, bit) = split(place);
+        self.marked.get(word).is_some_and(|word| word & bit != 0)
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -73,7 +97,7 @@ impl<const N: usize> Marks for FixedMarks<N> {
     }
 
     fn is_empty(&self) -> bool {
-        !self.marked.contains(&true)
+        self.marked.iter().all(|word| *word == 0)
     }
 }
 
@@ -150,6 +174,7 @@ mod heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn each_has_its_turn<T: Marks>() {
         let mut marks = T::empty();
@@ -171,7 +196,34 @@ mod tests {
 
     #[test]
     fn fixed_marks_are_taken_in_turn() {
-        each_has_its_turn::<FixedMarks<3>>();
+        each_has_its_turn::<FixedMarks<3, { words(3) }>>();
+    }
+
+    fn all(marks: &mut impl Marks) -> Vec<u32> {
+        core::iter::from_fn(|| marks.take()).collect()
+    }
+
+    #[test]
+    fn fixed_marks_take_a_bit_a_place_and_their_turn_goes_through_all_words() {
+        type Many = FixedMarks<70, { words(70) }>;
+        assert_eq!((words(0), words(1), words(32), words(33), size_of::<Many>()), (0, 1, 1, 2, 4 * (1 + 3)));
+        let mut marks = Many::empty();
+        for place in [69, 31, 0, 32, 64, 100] {
+            marks.mark(place);
+        }
+        assert!(marks.has(64) && !marks.has(63) && !marks.has(100), "there is no place 100");
+        assert_eq!(all(&mut marks), [0, 31, 32, 64, 69]);
+        for place in [1, 68, 33] {
+            marks.mark(place);
+        }
+        assert_eq!((marks.take(), marks.is_empty()), (Some(1), false), "from the front, behind the last one");
+        marks.mark(2);
+        marks.mark(0);
+        assert_eq!(all(&mut marks), [2, 33, 68, 0]);
+        assert!(marks.is_empty());
+        let mut none = FixedMarks::<0, { words(0) }>::empty();
+        none.mark(0);
+        assert_eq!((none.take(), none.is_empty()), (None, true));
     }
 
     #[cfg(feature = "alloc")]

@@ -56,7 +56,7 @@ pub use heap::{Heap, HeapDescription, HeapIndex, HeapPayloads, HeapTable};
 pub use heap_buffer::HeapBuffer;
 #[cfg(feature = "alloc")]
 pub use marks::HeapMarks;
-pub use marks::{FixedMarks, Marks};
+pub use marks::{FixedMarks, Marks, words};
 pub use room::{BufferOf, MarksOf, Room, RxOf, TableOf, TxOf};
 #[cfg(feature = "alloc")]
 pub use shared_text::SharedText;
