@@ -4,7 +4,7 @@
 use super::Failure;
 use super::id::OperationId;
 use crate::engine::{DeliveryId, OutcomeKind};
-use crate::storage::{Chain, Joint, Key, Marks, MarksOf, Place, Slots, Storage, Table, TableOf, TransactionOf, room};
+use crate::storage::{Beside, Chain, Joint, Key, Marks, MarksOf, Place, Storage, Table, TableOf, TransactionOf, room};
 use crate::time::Millis;
 use crate::wire::Full;
 
@@ -82,12 +82,10 @@ enum Row {
 const ROWS: usize = if cfg!(feature = "alloc") { 4 } else { 3 };
 
 /// The calls of one sender or receiver, by rows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Chains([Chain; ROWS]);
 
 impl Chains {
-    const EMPTY: Self = Self([Chain::EMPTY; ROWS]);
-
     fn of(&mut self, row: Row) -> &mut Chain {
         #[cfg(not(feature = "alloc"))]
         let [late, waiting, others] = &mut self.0;
@@ -114,7 +112,7 @@ pub(super) struct Calls<S: Storage> {
     /// Calls that have news for their tasks.
     notices: MarksOf<S, room::Deliveries>,
     /// By the places of senders and receivers.
-    chains: Slots<S, room::Links, Chains>,
+    chains: Beside<S, room::Links, Chains>,
     /// Calls that wait for a change of the connection's phase.
     watchers: Chain,
     /// Those of them that need the connection itself.
@@ -129,7 +127,7 @@ impl<S: Storage> Calls<S> {
         Self {
             calls: Table::bounded(limit),
             notices: Marks::empty(),
-            chains: Slots::<S, room::Links, _>::default(),
+            chains: Beside::default(),
             watchers: Chain::EMPTY,
             opening: 0,
             pausing: 0,
@@ -184,20 +182,16 @@ impl<S: Storage> Calls<S> {
         let Some(call) = self.calls.get_mut(place) else { return };
         call.row = row;
         let Some(endpoint) = call.endpoint else { return };
-        let endpoint = endpoint.index() as usize;
-        let mut chains = self.chains.take(endpoint).unwrap_or(Chains::EMPTY);
-        chains.of(row).push(&mut self.calls, place, joint);
-        self.chains.put(endpoint, chains);
+        if let Some(chains) = self.chains.get_mut(endpoint.index()) {
+            chains.of(row).push(&mut self.calls, place, joint);
+        }
     }
 
     fn unchain(&mut self, place: u32) {
         let Some(call) = self.calls.get(place) else { return };
         let (Some(endpoint), row) = (call.endpoint, call.row) else { return };
-        let endpoint = endpoint.index() as usize;
-        let Some(mut chains) = self.chains.take(endpoint) else { return };
-        chains.of(row).remove(&mut self.calls, place, joint);
-        if chains.first_from(Row::Late).is_some() {
-            self.chains.put(endpoint, chains);
+        if let Some(chains) = self.chains.get_mut(endpoint.index()) {
+            chains.of(row).remove(&mut self.calls, place, joint);
         }
     }
 
@@ -297,18 +291,18 @@ impl<S: Storage> Calls<S> {
 
     /// The call on a sender or receiver whose turn it is.
     pub(super) fn first_waiting(&self, endpoint: u32) -> Option<u32> {
-        let [late, waiting, ..] = &self.chains.get(endpoint as usize)?.0;
+        let [late, waiting, ..] = &self.chains.get(endpoint)?.0;
         late.first().or_else(|| waiting.first())
     }
 
     /// The first call on a sender or receiver, waiting ones first.
     pub(super) fn first(&self, endpoint: u32) -> Option<u32> {
-        self.chains.get(endpoint as usize)?.first_from(Row::Late)
+        self.chains.get(endpoint)?.first_from(Row::Late)
     }
 
     /// The first call on a sender or receiver that does not wait for its turn.
     pub(super) fn first_other(&self, endpoint: u32) -> Option<u32> {
-        self.chains.get(endpoint as usize)?.first_from(Row::Others)
+        self.chains.get(endpoint)?.first_from(Row::Others)
     }
 
     /// The call behind another one on the same sender or receiver.
@@ -321,13 +315,13 @@ impl<S: Storage> Calls<S> {
             Row::Others => Row::InOrder,
             _ => return call.joint.next(),
         };
-        call.joint.next().or_else(|| self.chains.get(call.endpoint?.index() as usize)?.first_from(behind))
+        call.joint.next().or_else(|| self.chains.get(call.endpoint?.index())?.first_from(behind))
     }
 
     /// The call of a sender whose turn it is.
     #[cfg(feature = "alloc")]
     pub(super) fn first_in_order(&self, endpoint: u32) -> Option<u32> {
-        self.chains.get(endpoint as usize)?.0.last()?.first()
+        self.chains.get(endpoint)?.0.last()?.first()
     }
 
     /// Whether a call on a sender or receiver is pending.
@@ -349,7 +343,7 @@ impl<S: Storage> Calls<S> {
 
     /// Whether the engine has a delivery of a call on a sender or receiver. Calls that wait are in other rows.
     pub(super) fn has_sent(&self, endpoint: u32) -> bool {
-        let mut at = self.chains.get(endpoint as usize).and_then(|chains| chains.0.get(Row::Others as usize)?.first());
+        let mut at = self.chains.get(endpoint).and_then(|chains| chains.0.get(Row::Others as usize)?.first());
         while let Some(call) = at.and_then(|place| self.calls.get(place)) {
             if matches!(call.state, State::Sent(_)) {
                 return true;
@@ -404,7 +398,7 @@ impl<S: Storage> Calls<S> {
     /// The calls of a receiver that wait for the end of a drain have news, and the one whose turn it is.
     pub(super) fn notice_late(&mut self, endpoint: u32) {
         self.notice_first(endpoint);
-        let mut at = self.chains.get(endpoint as usize).and_then(|chains| chains.0.first()?.first());
+        let mut at = self.chains.get(endpoint).and_then(|chains| chains.0.first()?.first());
         while let Some(place) = at {
             at = self.calls.get(place).and_then(|call| call.joint.next());
             self.notice(place);

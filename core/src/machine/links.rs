@@ -11,17 +11,23 @@ use super::backoff::Backoff;
 use super::id::{EndpointId, EntityId, SessionLockId, TokenId};
 use crate::engine::LinkId;
 use crate::log::Span;
-use crate::storage::{Chain, Joint, Marks, MarksOf, Slots, Storage, Table, TableOf, room};
+use crate::storage::{Beside, Chain, Joint, Marks, MarksOf, Storage, Table, TableOf, room};
 use crate::wire::Full;
 use endpoint::{SORTS, Standing};
 
 pub(super) use endpoint::{Endpoint, Sort};
 
 /// The senders and receivers of one token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Chains {
     waiting: Chain,
     others: Chain,
+}
+
+impl Chains {
+    fn of(&mut self, waits: bool) -> &mut Chain {
+        if waits { &mut self.waiting } else { &mut self.others }
+    }
 }
 
 fn joint<S: Storage>(endpoint: &mut Endpoint<S>) -> &mut Joint {
@@ -48,7 +54,7 @@ pub(super) struct Links<S: Storage> {
     /// How many there are of each sort.
     counts: [u32; SORTS.len()],
     /// By the places of tokens.
-    chains: Slots<S, room::Links, Chains>,
+    chains: Beside<S, room::Links, Chains>,
     table: TableOf<S, room::Links, Endpoint<S>>,
 }
 
@@ -62,7 +68,7 @@ impl<S: Storage> Links<S> {
             active: Marks::empty(),
             losses: false,
             counts: [0; SORTS.len()],
-            chains: Slots::<S, room::Links, _>::default(),
+            chains: Beside::default(),
             table: Table::bounded(limit),
         }
     }
@@ -188,21 +194,16 @@ impl<S: Storage> Links<S> {
     fn chain(&mut self, place: u32, waits: bool) {
         let Some(endpoint) = self.table.get_mut(place) else { return };
         endpoint.without_token = waits;
-        let token = endpoint.token.index() as usize;
-        let mut chains = self.chains.take(token).unwrap_or(Chains { waiting: Chain::EMPTY, others: Chain::EMPTY });
-        let chain = if waits { &mut chains.waiting } else { &mut chains.others };
-        chain.push(&mut self.table, place, joint);
-        self.chains.put(token, chains);
+        if let Some(chains) = self.chains.get_mut(endpoint.token.index()) {
+            chains.of(waits).push(&mut self.table, place, joint);
+        }
     }
 
     fn unchain(&mut self, place: u32) {
         let Some(endpoint) = self.table.get(place) else { return };
-        let (token, waits) = (endpoint.token.index() as usize, endpoint.without_token);
-        let Some(mut chains) = self.chains.take(token) else { return };
-        let chain = if waits { &mut chains.waiting } else { &mut chains.others };
-        chain.remove(&mut self.table, place, joint);
-        if !(chains.waiting.is_empty() && chains.others.is_empty()) {
-            self.chains.put(token, chains);
+        let waits = endpoint.without_token;
+        if let Some(chains) = self.chains.get_mut(endpoint.token.index()) {
+            chains.of(waits).remove(&mut self.table, place, joint);
         }
     }
 
@@ -216,7 +217,7 @@ impl<S: Storage> Links<S> {
 
     /// A token is there: something can be done for those that wait for it.
     pub(super) fn token_came(&mut self, token: TokenId) {
-        while let Some(place) = self.chains.get(token.index() as usize).and_then(|chains| chains.waiting.first()) {
+        while let Some(place) = self.chains.get(token.index()).and_then(|chains| chains.waiting.first()) {
             self.unchain(place);
             self.chain(place, false);
             self.ready.mark(place);
@@ -225,7 +226,7 @@ impl<S: Storage> Links<S> {
 
     /// The first sender or receiver that needs a token.
     pub(super) fn first(&self, token: TokenId) -> Option<u32> {
-        let chains = self.chains.get(token.index() as usize)?;
+        let chains = self.chains.get(token.index())?;
         chains.waiting.first().or_else(|| chains.others.first())
     }
 
@@ -233,7 +234,7 @@ impl<S: Storage> Links<S> {
     pub(super) fn next(&self, place: u32) -> Option<u32> {
         let endpoint = self.table.get(place)?;
         endpoint.joint.next().or_else(|| {
-            let chains = self.chains.get(endpoint.token.index() as usize)?;
+            let chains = self.chains.get(endpoint.token.index())?;
             chains.others.first().filter(|_| endpoint.without_token)
         })
     }

@@ -34,6 +34,12 @@ impl Joint {
     }
 }
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Chain {
     /// Without an entry.
     pub(crate) const EMPTY: Self = Self { first: NONE };

@@ -120,11 +120,11 @@ macro_rules! fixed_storage {
     (@rooms $name:ident $($room:ident: $size:expr,)*) => { $(
         impl Room<$crate::storage::room::$room> for $name {
             type Table<V> = FixedTable<V, { $size }>;
-            type Slots<V> = FixedSlots<V, { $size }>;
+            type Slots<V: Default> = FixedSlots<V, { $size }>;
             type Marks = FixedMarks<{ $size }, { $crate::storage::words($size) }>;
             type Buffer = FixedBuffer<{ $size }>;
 
-            fn grow<V>(_slots: &mut Self::Slots<V>, _len: usize) {}
+            fn grow<V: Default>(_slots: &mut Self::Slots<V>, _len: usize) {}
         }
     )* };
     // Every key with its value as a number.

@@ -115,22 +115,23 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
 
 /// Something beside each of `N` places of a table.
 #[derive(Debug)]
-pub struct FixedSlots<T, const N: usize>([Option<T>; N]);
+pub struct FixedSlots<T, const N: usize>([T; N]);
 
-impl<T, const N: usize> Default for FixedSlots<T, N> {
+impl<T: Default, const N: usize> Default for FixedSlots<T, N> {
+    #[inline(always)]
     fn default() -> Self {
-        Self([const { None }; N])
+        Self(core::array::from_fn(|_| T::default()))
     }
 }
 
-impl<T, const N: usize> AsRef<[Option<T>]> for FixedSlots<T, N> {
-    fn as_ref(&self) -> &[Option<T>] {
+impl<T, const N: usize> AsRef<[T]> for FixedSlots<T, N> {
+    fn as_ref(&self) -> &[T] {
         &self.0
     }
 }
 
-impl<T, const N: usize> AsMut<[Option<T>]> for FixedSlots<T, N> {
-    fn as_mut(&mut self) -> &mut [Option<T>] {
+impl<T, const N: usize> AsMut<[T]> for FixedSlots<T, N> {
+    fn as_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
 }

@@ -45,12 +45,12 @@ impl Storage for Heap {
 /// Containers grow on demand.
 impl<R> Room<R> for Heap {
     type Table<T> = HeapTable<T>;
-    type Slots<T> = Vec<Option<T>>;
+    type Slots<T: Default> = Vec<T>;
     type Marks = HeapMarks;
     type Buffer = HeapBuffer;
 
-    fn grow<T>(slots: &mut Vec<Option<T>>, len: usize) {
-        slots.resize_with(len, || None);
+    fn grow<T: Default>(slots: &mut Vec<T>, len: usize) {
+        slots.resize_with(len, T::default);
     }
 }
 

@@ -35,7 +35,7 @@ use core::num::NonZeroU32;
 use core::ops::Deref;
 
 pub(crate) use chain::{Chain, Joint};
-pub(crate) use slots::Slots;
+pub(crate) use slots::{Beside, Slots};
 pub(crate) use spare::Spare;
 
 #[cfg(feature = "alloc")]

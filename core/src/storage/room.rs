@@ -6,15 +6,15 @@ use super::{Buffer, Marks, Table};
 pub trait Room<R> {
     /// Entries that keep their places.
     type Table<T>: Table<T>;
-    /// Places beside those of such a table.
-    type Slots<T>: AsRef<[Option<T>]> + AsMut<[Option<T>]> + Default;
+    /// Values beside the places of such a table.
+    type Slots<T: Default>: AsRef<[T]> + AsMut<[T]> + Default;
     /// Marked entries of such a table.
     type Marks: Marks;
     /// A buffer of so many bytes.
     type Buffer: Buffer;
 
     /// Makes room for `len` slots, where slots can grow.
-    fn grow<T>(slots: &mut Self::Slots<T>, len: usize);
+    fn grow<T: Default>(slots: &mut Self::Slots<T>, len: usize);
 }
 
 /// A table of room `R` in storage `S`.

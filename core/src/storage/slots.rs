@@ -2,8 +2,34 @@
 
 use super::Room;
 
+/// A value for each place of a table of room `R`: at first, and for a new entry unless it was changed, its default.
+pub(crate) struct Beside<S: Room<R>, R, T: Default>(S::Slots<T>);
+
+impl<S: Room<R>, R, T: Default> Default for Beside<S, R, T> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self(S::Slots::default())
+    }
+}
+
+impl<S: Room<R>, R, T: Default> Beside<S, R, T> {
+    /// The value of a place.
+    pub(crate) fn get(&self, place: u32) -> Option<&T> {
+        self.0.as_ref().get(place as usize)
+    }
+
+    /// The value of a place; none beyond the table's end.
+    pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+        let index = place as usize;
+        if self.0.as_ref().len() <= index {
+            S::grow(&mut self.0, index + 1);
+        }
+        self.0.as_mut().get_mut(index)
+    }
+}
+
 /// Values kept by the places of a table of room `R`.
-pub(crate) struct Slots<S: Room<R>, R, T>(S::Slots<T>);
+pub(crate) struct Slots<S: Room<R>, R, T>(S::Slots<Option<T>>);
 
 impl<S: Room<R>, R, T> Default for Slots<S, R, T> {
     #[inline(always)]
