@@ -1,6 +1,7 @@
 //! What holds for the sources and documents themselves.
 
 mod evidence;
+mod examples;
 mod fault_cells;
 mod fault_rows;
 mod files;
