@@ -11,6 +11,7 @@
 //! ```
 
 mod administration;
+mod engines;
 mod example;
 mod executor;
 mod network;
@@ -35,6 +36,7 @@ use executor::Executor;
 use network::Network;
 
 pub use administration::{SimulatedAdministration, SimulatedHttp};
+pub use engines::{Linked, connected, exchange, exchange_with, linked};
 pub use example::{Outcome, administration_example, example, example_in_world};
 pub use network::{Server, SimulatedDialer, Traffic};
 pub use peer::{Answer, Factory, Output, Peer};

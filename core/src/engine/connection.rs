@@ -18,6 +18,19 @@ use crate::wire::sasl::SaslInit;
 use crate::wire::{Full, View};
 
 /// What this end of the connection is ready to do.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::engine::Config;
+/// use servicebus_core::time::Duration;
+///
+/// let config = Config {
+///     max_frame_size: 8_192,
+///     idle_time_out: Some(Duration::from_secs(30)),
+///     ..Config::default()
+/// };
+/// assert_eq!((config.handle_max, config.incoming_window), (255, 5_000));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// The largest frame that is accepted, in bytes; lowered to what the receive buffer of the storage holds.
@@ -49,6 +62,19 @@ impl Default for Config {
 }
 
 /// Why [`Connection::poll_timeout`] names its deadline.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_simulation::{connected, exchange};
+/// # let (mut client, mut server) = connected();
+/// let what = match client.poll_timeout() {
+///     Some((_, TimerReason::Heartbeat)) => "a heartbeat is due",
+///     Some((_, TimerReason::IdleTimeout)) => "the server has been silent for too long",
+///     _ => "nothing",
+/// };
+/// assert_eq!(what, "a heartbeat is due");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerReason {
@@ -95,6 +121,20 @@ pub(super) enum ConnectionRole {
 }
 
 /// One AMQP 1.0 connection.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::engine::{Config, Connection};
+/// use servicebus_core::storage::Heap;
+/// use servicebus_core::time::Instant;
+/// use servicebus_core::wire::performative::Open;
+///
+/// let mut client: Connection<Heap> =
+///     Connection::client(Config::default(), Instant::ZERO, None, &Open::new("till-3"))?;
+/// client.begin()?;
+/// assert_eq!((client.is_open(), client.table_sizes()), (false, (1, 0, 0)));
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 // In this order: the places of small fields before the tables fit into the instructions of small machines.
 #[repr(C)]
 pub struct Connection<S: Storage> {
@@ -229,6 +269,22 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the outbox cannot hold the two frames.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::storage::Heap;
+    /// # use servicebus_core::time::Instant;
+    /// # use servicebus_core::wire::performative::Open;
+    /// use servicebus_core::wire::Symbol;
+    /// use servicebus_core::wire::sasl::SaslInit;
+    ///
+    /// let sasl = SaslInit { mechanism: Symbol::new("ANONYMOUS"), initial_response: None, hostname: None };
+    /// let open = Open { hostname: Some("shop.servicebus.windows.net"), ..Open::new("till-3") };
+    /// let client = Connection::<Heap>::client(Config::default(), Instant::ZERO, Some(&sasl), &open)?;
+    /// assert!(client.has_output());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn client(
         config: Config,
         now: Instant,
@@ -276,6 +332,16 @@ impl<S: Storage> Connection<S> {
 
     /// The server's end. It answers the protocol headers and the SASL layer by itself, asking
     /// [`super::Handler::authenticate`]; the peer's `open` is an event.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::storage::Heap;
+    /// # use servicebus_core::time::Instant;
+    /// # use servicebus_core::wire::performative::Open;
+    /// let server = Connection::<Heap>::server(Config::default(), Instant::ZERO);
+    /// assert!(server.is_server() && !server.has_output());
+    /// ```
     pub fn server(config: Config, now: Instant) -> Self {
         Self::new(ConnectionRole::Server, Phase::AwaitFirstHeader, config, now)
     }
@@ -285,6 +351,24 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::IllegalState`] when it was sent before, [`EngineError::NoCapacity`] for the outbox.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::storage::Heap;
+    /// # use servicebus_core::time::Instant;
+    /// # use servicebus_core::wire::performative::Open;
+    /// # use servicebus_simulation::exchange;
+    /// # let mut client = Connection::client(Config::default(), Instant::ZERO, None, &Open::new("till-3"))?;
+    /// # let mut server = Connection::server(Config::default(), Instant::ZERO);
+    /// # exchange(&mut client, &mut server);
+    /// if let Some(Event::Opened) = server.poll_event() {
+    ///     server.open(&Open::new("shop"))?;
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert!(client.is_open() && server.is_open());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn open(&mut self, open: &Open<'_>) -> Result<(), EngineError> {
         if self.open_sent {
             return Err(EngineError::IllegalState);
@@ -305,6 +389,17 @@ impl<S: Storage> Connection<S> {
 
     /// Closes the connection after the frames that are queued already. [`super::Event::Closed`] follows when the peer
     /// has answered.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// client.close(None);
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(server.poll_event(), Some(Event::Closed(ConnectionError::ClosedByPeer)));
+    /// assert!(client.is_closed());
+    /// ```
     pub fn close(&mut self, error: Option<&ErrorCondition<'_>>) {
         if self.close_sent || self.failed.is_some() {
             return;
@@ -319,16 +414,47 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Why the connection is over, if it is.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// assert_eq!(client.failure(), None);
+    /// client.handle_disconnect();
+    /// assert_eq!(client.failure(), Some(ConnectionError::Disconnected));
+    /// ```
     pub fn failure(&self) -> Option<ConnectionError> {
         self.failed
     }
 
     /// Whether `open` has been seen from both ends and nothing has ended since.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// assert!(client.is_open());
+    /// client.close(None);
+    /// assert!(!client.is_open());
+    /// ```
     pub fn is_open(&self) -> bool {
         self.open_sent && self.open_received && !self.close_sent && !self.close_received && self.failed.is_none()
     }
 
     /// Whether `close` has been sent and answered, or the connection has failed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// client.close(None);
+    /// assert!(!client.is_closed());
+    /// exchange(&mut client, &mut server);
+    /// assert!(client.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.failed.is_some() || (self.close_sent && self.close_received)
     }
@@ -339,21 +465,59 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Whether this is a server's end.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// assert_eq!((client.is_server(), server.is_server()), (false, true));
+    /// ```
     pub fn is_server(&self) -> bool {
         self.role == ConnectionRole::Server
     }
 
     /// The largest frame the peer accepts, in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// assert_eq!(client.peer_max_frame_size(), Config::default().max_frame_size);
+    /// ```
     pub fn peer_max_frame_size(&self) -> u32 {
         self.peer_max_frame_size
     }
 
     /// Entries in the tables of sessions, links and deliveries.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// assert_eq!(client.table_sizes(), (1, 1, 0));
+    /// client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// assert_eq!(client.table_sizes(), (1, 1, 1));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn table_sizes(&self) -> (usize, usize, usize) {
         (self.sessions.len(), self.links.len(), self.deliveries.len())
     }
 
     /// The transport is gone: nothing more will come or go.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// client.handle_disconnect();
+    /// assert_eq!(client.poll_event(), Some(Event::Closed(ConnectionError::Disconnected)));
+    /// ```
     pub fn handle_disconnect(&mut self) {
         if self.failed.is_none() {
             let clean = self.close_sent && self.close_received;
@@ -363,6 +527,22 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Carries out what [`Connection::poll_timeout`] announced; at any other time it does nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::storage::{Heap, Storage};
+    /// # let mut tx = Heap::tx(65_536);
+    /// # let (mut client, mut server) = connected();
+    /// while let Some((at, reason)) = client.poll_timeout() {
+    ///     client.handle_timeout(at);
+    ///     if reason == TimerReason::Heartbeat {
+    ///         client.poll_transmit(at, &mut tx);
+    ///     }
+    /// }
+    /// assert_eq!(client.failure(), Some(ConnectionError::IdleTimeout));
+    /// ```
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failed.is_none()
             && let Some(idle) = self.config.idle_time_out
@@ -374,6 +554,16 @@ impl<S: Storage> Connection<S> {
 
     /// The next point in time at which [`Connection::handle_timeout`] and then [`Connection::poll_transmit`] must be
     /// called, and why.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::time::{Duration, Instant};
+    /// # let (mut client, mut server) = connected();
+    /// let half_of_the_idle_time_out = Instant::ZERO + Duration::from_secs(30);
+    /// assert_eq!(client.poll_timeout(), Some((half_of_the_idle_time_out, TimerReason::Heartbeat)));
+    /// ```
     pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
         if self.failed.is_some() {
             return None;
@@ -390,6 +580,16 @@ impl<S: Storage> Connection<S> {
     }
 
     /// As [`Connection::poll_timeout`], while nothing can be written: without the next heartbeat.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::time::{Duration, Instant};
+    /// # let (mut client, mut server) = connected();
+    /// let twice_the_idle_time_out = Instant::ZERO + Duration::from_secs(120);
+    /// assert_eq!(client.poll_idle_timeout(), Some(twice_the_idle_time_out));
+    /// ```
     pub fn poll_idle_timeout(&self) -> Option<Instant> {
         self.config.idle_time_out.filter(|_| self.failed.is_none()).map(|idle| self.overdue(idle))
     }

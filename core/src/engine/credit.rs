@@ -84,6 +84,18 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a sending link.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// assert_eq!(client.grant(link, 10)?, 10);
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(server.poll_event(), Some(Event::Credit(their_link)));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn grant(&mut self, link: LinkId, credit: u32) -> Result<u32, EngineError> {
         let found = self.links.find(link).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
         if found.role != Role::Receiver {
@@ -108,6 +120,22 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// As [`Connection::grant`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// client.grant(link, 10)?;
+    /// client.drain(link)?;
+    /// exchange(&mut client, &mut server);
+    /// server.drained(their_link)?;
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.poll_event(), Some(Event::DrainSent(link)));
+    /// assert_eq!(client.poll_event(), Some(Event::Drained(link)));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn drain(&mut self, link: LinkId) -> Result<(), EngineError> {
         let found = self.links.find_mut(link).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
         if found.role != Role::Receiver {
@@ -129,6 +157,25 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// # client.grant(link, 10)?;
+    /// # client.drain(link)?;
+    /// # exchange(&mut client, &mut server);
+    /// while let Some(event) = server.poll_event() {
+    ///     if let Event::DrainRequested(link) = event {
+    ///         server.drained(link)?;
+    ///     }
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(server.link(their_link).map(|link| link.credit), Some(0));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn drained(&mut self, link: LinkId) -> Result<(), EngineError> {
         let found = self.links.find_mut(link).filter(|found| found.is_live()).ok_or(EngineError::Detached)?;
         found.drained = true;
@@ -144,6 +191,18 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Links with credit that is not used up.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// assert_eq!(client.creditors(), 0);
+    /// client.grant(link, 10)?;
+    /// assert_eq!(client.creditors(), 1);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn creditors(&self) -> usize {
         self.creditors
     }

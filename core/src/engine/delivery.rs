@@ -11,6 +11,20 @@ use crate::wire::performative::Role;
 use core::fmt;
 
 /// How a message is sent.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_core::wire::performative::Role;
+/// # use servicebus_simulation::{Linked, exchange, linked};
+/// # use bytes::Bytes;
+/// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+/// use servicebus_core::engine::{SendOptions, Tag};
+///
+/// let options = SendOptions { tag: Tag::number(7), settled: true, ..SendOptions::default() };
+/// client.send(link, &Bytes::from_static(b"two blue"), &options)?;
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SendOptions<S: Storage> {
     /// Identifies the delivery on its link.
@@ -46,6 +60,22 @@ impl<S: Storage> Default for SendOptions<S> {
 }
 
 /// A message taken with [`Connection::receive`].
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_core::wire::performative::Role;
+/// # use servicebus_simulation::{Linked, exchange, linked};
+/// # use bytes::Bytes;
+/// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+/// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+/// # server.grant(their_link, 10)?;
+/// # exchange(&mut client, &mut server);
+/// if let Some(Incoming { payload, settled, .. }) = server.receive(their_link) {
+///     assert_eq!((payload, settled), (Bytes::from_static(b"two blue"), false));
+/// }
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 #[derive(Debug)]
 pub struct Incoming<P> {
     /// The delivery; stale at once when `settled`.
@@ -152,6 +182,20 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Detached`], [`EngineError::IllegalState`] for a receiving link, [`EngineError::NoCapacity`] when
     /// the table of deliveries is full, and [`EngineError::MessageTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// let message = Bytes::from_static(b"two blue");
+    /// let options = SendOptions { user: Some(7), ..SendOptions::default() };
+    /// let delivery = client.send(link, &message, &options)?;
+    /// assert_eq!(client.user(delivery), Some(7));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn send(
         &mut self,
         link: LinkId,
@@ -190,11 +234,41 @@ impl<S: Storage> Connection<S> {
 
     /// Whether nothing of a message that was given to [`Connection::send`] has been written yet. It stays so for a
     /// message whose link ended first, until the link is forgotten.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// assert!(client.is_unsent(delivery));
+    /// server.grant(their_link, 1)?;
+    /// exchange(&mut client, &mut server);
+    /// assert!(!client.is_unsent(delivery));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn is_unsent(&self, delivery: DeliveryId) -> bool {
         self.deliveries.find(delivery).is_some_and(|found| found.unsent)
     }
 
     /// Takes back a message that has not begun to be sent. Returns whether it could be taken back.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// assert!(client.cancel(delivery));
+    /// assert!(!client.cancel(delivery));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn cancel(&mut self, delivery: DeliveryId) -> bool {
         let place = delivery.at();
         let Some(found) = self.deliveries.find(delivery) else { return false };
@@ -273,6 +347,22 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Takes the next whole message of a receiving link, also after its detach.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let message = server.receive(their_link).map(|incoming| incoming.payload);
+    /// assert_eq!(message, Some(Bytes::from_static(b"two blue")));
+    /// assert!(server.receive(their_link).is_none());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn receive(&mut self, link: LinkId) -> Option<Incoming<S::Payload>> {
         let mut payload = S::Payload::default();
         let Incoming { delivery, tag, format, settled, .. } = self.receive_into(link, &mut payload)?;
@@ -280,12 +370,51 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The same into a place for the message.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let mut message = Bytes::new();
+    /// if server.receive_into(their_link, &mut message).is_some() {
+    ///     assert_eq!(message, "two blue");
+    /// }
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn receive_into(&mut self, link: LinkId, payload: &mut S::Payload) -> Option<Incoming<()>> {
         let first = self.deliveries.id(self.links.find(link)?.waiting.head)?;
         self.take_into(first, payload)
     }
 
     /// Takes a whole message, wherever it is among those that wait on its receiving link.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # for message in ["blue", "red"] {
+    /// #     client.send(link, &Bytes::from_static(message.as_bytes()), &SendOptions::default())?;
+    /// # }
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let first = server.first_delivery(their_link);
+    /// let mut message = Bytes::new();
+    /// if let Some((second, _)) = server.peek_behind(their_link, first) {
+    ///     server.take_into(second, &mut message);
+    /// }
+    /// assert_eq!(message, "red");
+    /// assert_eq!(server.peek(their_link), Some(&b"blue"[..]));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn take_into(&mut self, delivery: DeliveryId, payload: &mut S::Payload) -> Option<Incoming<()>> {
         let id = delivery;
         let place = self.taken(id)?;
@@ -310,6 +439,22 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Drops a whole message from anywhere in its link's queue of received messages; returns whether it was presettled.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let delivery = server.first_delivery(their_link);
+    /// let was_settled = delivery.and_then(|delivery| server.discard(delivery));
+    /// assert_eq!((was_settled, server.peek(their_link)), (Some(false), None));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn discard(&mut self, delivery: DeliveryId) -> Option<bool> {
         let place = self.taken(delivery)?;
         self.drop_payload(place);
@@ -329,11 +474,47 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The next message that [`Connection::receive`] would take.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// assert_eq!(server.peek(their_link), Some(&b"two blue"[..]));
+    /// assert!(server.receive(their_link).is_some());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn peek(&self, link: LinkId) -> Option<&[u8]> {
         self.peek_behind(link, None).map(|(_, message)| message)
     }
 
     /// The message that waits on a receiving link behind another one, or as the first.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # for message in ["blue", "red"] {
+    /// #     client.send(link, &Bytes::from_static(message.as_bytes()), &SendOptions::default())?;
+    /// # }
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let (mut messages, mut last) = (Vec::new(), None);
+    /// while let Some((delivery, message)) = server.peek_behind(their_link, last) {
+    ///     messages.push(message.to_vec());
+    ///     last = Some(delivery);
+    /// }
+    /// assert_eq!(messages, [&b"blue"[..], b"red"]);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn peek_behind(&self, link: LinkId, other: Option<DeliveryId>) -> Option<(DeliveryId, &[u8])> {
         let place = match other {
             Some(other) => self.deliveries.find(other)?.next,
@@ -346,6 +527,20 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Attaches a number of the application's to a delivery, returned with [`super::Handler::state`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// client.set_user(delivery, Some(7));
+    /// assert_eq!(client.user(delivery), Some(7));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn set_user(&mut self, delivery: DeliveryId, user: Option<u32>) {
         if let Some(found) = self.deliveries.find_mut(delivery) {
             found.user = user;
@@ -353,11 +548,40 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The link a delivery is on; `None` when the delivery is settled or gone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// assert_eq!(client.link_of(delivery), Some(link));
+    /// client.cancel(delivery);
+    /// assert_eq!(client.link_of(delivery), None);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn link_of(&self, delivery: DeliveryId) -> Option<LinkId> {
         self.links.id(self.deliveries.find(delivery)?.link)
     }
 
     /// The number of the application's on a delivery.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let options = SendOptions { user: Some(7), ..SendOptions::default() };
+    /// let delivery = client.send(link, &message, &options)?;
+    /// assert_eq!(client.user(delivery), Some(7));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn user(&self, delivery: DeliveryId) -> Option<u32> {
         self.deliveries.find(delivery)?.user
     }
@@ -374,11 +598,51 @@ impl<S: Storage> Connection<S> {
 
     /// Bytes of messages that are coming in, wait to be taken or wait to be sent; zero where storage has places for
     /// them.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// assert_eq!(client.payload_bytes(), 8);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn payload_bytes(&self) -> usize {
         self.payloads.held()
     }
 
     /// Bytes of the message that is coming in on a link and has not come wholly; zero where there is none.
+    ///
+    /// # Examples
+    /// A message of two frames, of which the first has come:
+    ///
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # use servicebus_core::time::Instant;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// server.grant(their_link, 1)?;
+    /// # exchange(&mut client, &mut server);
+    /// client.send(link, &Bytes::from(vec![7; 100_000]), &SendOptions::default())?;
+    /// # let (mut tx, mut rx) = (Heap::tx(65_536), Heap::rx(65_536));
+    /// # client.poll_transmit(Instant::ZERO, &mut tx);
+    /// # while !tx.filled().is_empty() {
+    /// #     let spare = rx.spare();
+    /// #     let count = spare.len().min(tx.filled().len());
+    /// #     spare[..count].copy_from_slice(&tx.filled()[..count]);
+    /// #     rx.commit(count);
+    /// #     tx.consume(count);
+    /// #     server.handle_input(Instant::ZERO, &mut rx, &mut ())?;
+    /// # }
+    /// assert!((60_000..66_000).contains(&server.partial_len(their_link)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn partial_len(&mut self, link: LinkId) -> usize {
         let Some(found) = self.links.find(link) else { return 0 };
         match self.deliveries.get_mut(found.assembling).map(|delivery| &mut delivery.stage) {
@@ -388,6 +652,18 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Places for deliveries with their messages that are neither in use nor covered by granted credit.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// let free = client.free_deliveries();
+    /// client.grant(link, 10)?;
+    /// assert_eq!(client.free_deliveries(), free - 10);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn free_deliveries(&self) -> usize {
         self.places_left().saturating_sub(self.outstanding)
     }
@@ -399,11 +675,43 @@ impl<S: Storage> Connection<S> {
 
     /// Whether room was made since this was asked: a place for a session, a link, a delivery or its message, credit
     /// that came back, or bytes of the outbox.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// # client.take_freed();
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// client.cancel(delivery);
+    /// assert!(client.take_freed());
+    /// assert!(!client.take_freed());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn take_freed(&mut self) -> bool {
         core::mem::take(&mut self.freed)
     }
 
     /// Whether [`Connection::take_freed`] would be true.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// # client.take_freed();
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// client.cancel(delivery);
+    /// assert!(client.has_freed() && client.take_freed());
+    /// assert!(!client.has_freed());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn has_freed(&self) -> bool {
         self.freed
     }

@@ -10,6 +10,27 @@ use crate::wire::performative::{PerformativeView, Role};
 use crate::wire::sasl::{SaslCode, SaslInit};
 
 /// A change to handle. Events are flags on the entry that they name: repeated ones coalesce, and none is lost.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_core::wire::performative::Role;
+/// # use servicebus_simulation::{Linked, exchange, linked};
+/// # use bytes::Bytes;
+/// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+/// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+/// # server.grant(their_link, 10)?;
+/// # exchange(&mut client, &mut server);
+/// while let Some(event) = server.poll_event() {
+///     match event {
+///         Event::Readable(link) => assert!(server.receive(link).is_some()),
+///         Event::LinkDetached(link) => server.forget(link),
+///         Event::Closed(error) => println!("the connection is over: {error}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -42,6 +63,34 @@ pub enum Event {
 }
 
 /// What a frame is about.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::engine::{Handler, Subject};
+/// use servicebus_core::wire::performative::PerformativeView;
+///
+/// #[derive(Default)]
+/// struct Frames {
+///     of_links: u32,
+///     of_others: u32,
+/// }
+///
+/// impl Handler for Frames {
+///     fn performative(&mut self, subject: Subject, _: &mut PerformativeView<'_>) {
+///         match subject {
+///             Subject::Link(_) => self.of_links += 1,
+///             Subject::Session(_) | Subject::Connection => self.of_others += 1,
+///         }
+///     }
+/// }
+/// # let servicebus_simulation::Linked { mut client, mut server, link, their_link, .. } =
+/// #     servicebus_simulation::linked(servicebus_core::wire::performative::Role::Sender);
+/// # server.grant(their_link, 1)?;
+/// # let mut frames = Frames::default();
+/// # servicebus_simulation::exchange_with(&mut client, &mut server, &mut frames);
+/// # assert_eq!((frames.of_links, frames.of_others), (1, 0));
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The connection.
@@ -54,6 +103,46 @@ pub enum Subject {
 
 /// Called with frames as they are applied, while their bytes are borrowed; it copies what it keeps. Events follow for
 /// the changes to handle.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_core::wire::performative::Role;
+/// # use servicebus_simulation::{Linked, exchange, linked};
+/// # use bytes::Bytes;
+/// # use servicebus_core::wire::messaging::DeliveryState;
+/// # use servicebus_simulation::exchange_with;
+/// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+/// use servicebus_core::engine::{Handler, OutcomeKind, StateUpdate};
+/// use servicebus_core::wire::sasl::{SaslCode, SaslInit};
+///
+/// #[derive(Default)]
+/// struct Outcomes(Vec<(Option<u32>, Option<OutcomeKind>)>);
+///
+/// impl Handler for Outcomes {
+///     const SETTLES: bool = true;
+///
+///     fn authenticate(&mut self, init: &SaslInit<'_>) -> SaslCode {
+///         if init.mechanism.as_str() == "ANONYMOUS" { SaslCode::Ok } else { SaslCode::Auth }
+///     }
+///
+///     fn state(&mut self, update: &StateUpdate<'_>) {
+///         self.0.push((update.user, update.outcome()));
+///     }
+/// }
+///
+/// let mut outcomes = Outcomes::default();
+/// let options = SendOptions { user: Some(7), ..SendOptions::default() };
+/// client.send(link, &Bytes::from_static(b"two blue"), &options)?;
+/// # server.grant(their_link, 1)?;
+/// # exchange(&mut client, &mut server);
+/// if let Some(message) = server.receive(their_link) {
+///     server.settle(message.delivery, &DeliveryState::ACCEPTED, true)?;
+/// }
+/// exchange_with(&mut client, &mut server, &mut outcomes);
+/// assert_eq!(outcomes.0, [(Some(7), Some(OutcomeKind::Accepted))]);
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 pub trait Handler {
     /// Whether the connection may be a server's. A program whose handlers all have `false` is linked without the code
     /// of servers: sessions and links that the peer begins are protocol violations there, and fields that only servers
@@ -82,6 +171,23 @@ pub trait Handler {
 }
 
 /// The peer's word on a delivery.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::engine::{DeliveryId, Handler, StateUpdate};
+/// use std::collections::HashSet;
+///
+/// #[derive(Default)]
+/// struct Settled(HashSet<DeliveryId>);
+///
+/// impl Handler for Settled {
+///     fn state(&mut self, update: &StateUpdate<'_>) {
+///         if update.settled {
+///             self.0.insert(update.delivery);
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StateUpdate<'a> {
     /// The delivery.
@@ -101,6 +207,19 @@ pub struct StateUpdate<'a> {
 
 impl StateUpdate<'_> {
     /// The outcome, final or proposed, when there is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::engine::{Handler, OutcomeKind, StateUpdate};
+    ///
+    /// struct Refused(u32);
+    ///
+    /// impl Handler for Refused {
+    ///     fn state(&mut self, update: &StateUpdate<'_>) {
+    ///         self.0 += u32::from(update.outcome() == Some(OutcomeKind::Rejected));
+    ///     }
+    /// }
+    /// ```
     pub fn outcome(&self) -> Option<OutcomeKind> {
         match self.state? {
             DeliveryState::Outcome(outcome) => Some(OutcomeKind::from(outcome)),
@@ -157,6 +276,19 @@ impl Number for Changed {
 
 impl<S: Storage> Connection<S> {
     /// The next event.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Receiver);
+    /// client.detach(link, true, None)?;
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(server.poll_event(), Some(Event::LinkDetached(their_link)));
+    /// assert_eq!(server.poll_event(), None);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.opened_due) {
             return Some(Event::Opened);

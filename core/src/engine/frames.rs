@@ -45,6 +45,25 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// The reason why the connection has ended, now or earlier. [`Connection::poll_transmit`] next writes the close
     /// that reports it to the peer; nothing more is read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # use servicebus_core::time::Instant;
+    /// # let (mut client, mut server) = connected();
+    /// client.begin()?;
+    /// let (mut tx, mut rx) = (Heap::tx(65_536), Heap::rx(65_536));
+    /// client.poll_transmit(Instant::ZERO, &mut tx);
+    ///
+    /// let size = tx.filled().len();
+    /// rx.spare()[..size].copy_from_slice(tx.filled());
+    /// rx.commit(size);
+    /// server.handle_input(Instant::ZERO, &mut rx, &mut ())?;
+    /// assert!(matches!(server.poll_event(), Some(Event::SessionBegun(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input<H: Handler>(
         &mut self,
@@ -197,11 +216,34 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Bytes of control frames that wait to be sent.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// client.begin()?;
+    /// assert!(client.outbox_bytes() > 0);
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.outbox_bytes(), 0);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.filled().len()
     }
 
     /// Whether [`Connection::poll_transmit`] would find something to write.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// assert!(!client.has_output());
+    /// client.begin()?;
+    /// assert!(client.has_output());
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn has_output(&self) -> bool {
         let held = self.role == ConnectionRole::Client && self.released == 0;
         (!self.outbox.filled().is_empty() && !held)

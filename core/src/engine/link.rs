@@ -14,6 +14,20 @@ use crate::wire::frame::Kind;
 use crate::wire::performative::{Attach, Detach, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode};
 
 /// A link at a glance.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::engine::*;
+/// # use servicebus_core::wire::performative::Role;
+/// # use servicebus_simulation::{Linked, exchange, linked};
+/// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+/// server.grant(their_link, 10)?;
+/// exchange(&mut client, &mut server);
+/// if let Some(LinkStatus { attached, credit, waiting, .. }) = client.link(link) {
+///     assert_eq!((attached, credit, waiting), (true, 10, 0));
+/// }
+/// # Ok::<(), servicebus_core::engine::EngineError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkStatus {
     /// Our role.
@@ -192,6 +206,20 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`] for a stale session, [`EngineError::NoCapacity`] for links and outbox.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, session, .. } = linked(Role::Sender);
+    /// use servicebus_core::wire::messaging::Source;
+    /// use servicebus_core::wire::performative::{Attach, Role};
+    ///
+    /// let source = Some(Source::new(Some("orders")));
+    /// let link = client.attach(session, &Attach { source, ..Attach::new("orders-2", Role::Receiver) })?;
+    /// client.grant(link, 10)?;
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn attach(&mut self, session: SessionId, attach: &Attach<'_>) -> Result<LinkId, EngineError> {
         self.alive()?;
         let found = self.sessions.find(session).ok_or(EngineError::Detached)?;
@@ -228,6 +256,29 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox, [`EngineError::IllegalState`] for a link
     /// that was answered before.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::wire::messaging::Source;
+    /// # use servicebus_core::wire::performative::{Attach, ErrorCondition, Role};
+    /// # let (mut client, mut server) = connected();
+    /// # let source = Some(Source::new(Some("orders")));
+    /// # let attach = Attach { source, ..Attach::new("orders-1", Role::Receiver) };
+    /// # let session = client.begin()?;
+    /// # let link = client.attach(session, &attach)?;
+    /// # exchange(&mut client, &mut server);
+    /// while let Some(event) = server.poll_event() {
+    ///     if let Event::LinkAttached(link) = event {
+    ///         let source = Some(Source::new(Some("orders")));
+    ///         server.accept_link(link, &Attach { source, ..Attach::new("orders-1", Role::Sender) })?;
+    ///     }
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.link(link).map(|link| link.attached), Some(true));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn accept_link(&mut self, link: LinkId, attach: &Attach<'_>) -> Result<(), EngineError> {
         self.alive()?;
         let found = self.links.find(link).ok_or(EngineError::Detached)?;
@@ -268,6 +319,16 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// server.set_max_message_size(their_link, 1 << 20)?;
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn set_max_message_size(&mut self, link: LinkId, bytes: u64) -> Result<(), EngineError> {
         self.links.find_mut(link).ok_or(EngineError::Detached)?.accepts(Some(bytes));
         Ok(())
@@ -278,6 +339,29 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// As [`Connection::accept_link`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::wire::messaging::Source;
+    /// # use servicebus_core::wire::performative::{Attach, ErrorCondition, Role};
+    /// # let (mut client, mut server) = connected();
+    /// # let source = Some(Source::new(Some("orders")));
+    /// # let attach = Attach { source, ..Attach::new("orders-1", Role::Receiver) };
+    /// # let session = client.begin()?;
+    /// # let link = client.attach(session, &attach)?;
+    /// # exchange(&mut client, &mut server);
+    /// let unknown = ErrorCondition::new(condition::NOT_FOUND).with_description("no queue has this name");
+    /// while let Some(event) = server.poll_event() {
+    ///     if let Event::LinkAttached(link) = event {
+    ///         server.refuse_link(link, "orders-1", &unknown)?;
+    ///     }
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.link(link).map(|link| link.attached), Some(false));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn refuse_link(&mut self, link: LinkId, name: &str, error: &ErrorCondition<'_>) -> Result<(), EngineError> {
         let found = self.links.find(link).ok_or(EngineError::Detached)?;
         let attach = refusal(name, found.output_handle, found.role);
@@ -291,6 +375,18 @@ impl<S: Storage> Connection<S> {
     /// # Errors
     /// [`EngineError::Closed`], [`EngineError::Detached`] when the id is stale, [`EngineError::IllegalState`] for a
     /// link of the peer's making that was not answered: that is refused instead. Detaching twice is fine.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// client.detach(link, true, None)?;
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.poll_event(), Some(Event::LinkDetached(link)));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn detach(
         &mut self,
         link: LinkId,
@@ -365,6 +461,19 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Forgets a detached link: its id, its received messages, and every delivery on it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// client.detach(link, true, None)?;
+    /// exchange(&mut client, &mut server);
+    /// client.forget(link);
+    /// assert_eq!(client.link(link), None);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn forget(&mut self, link: LinkId) {
         let at = link.at();
         if !self.links.find(link).is_some_and(Link::is_over) {
@@ -388,16 +497,64 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The oldest delivery of a link.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # let message = Bytes::from_static(b"two blue");
+    /// let delivery = client.send(link, &message, &SendOptions::default())?;
+    /// assert_eq!(client.first_delivery(link), Some(delivery));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn first_delivery(&self, link: LinkId) -> Option<DeliveryId> {
         self.deliveries.id(DeliveryIndex::of(self.links.find(link)?.deliveries.first()?))
     }
 
     /// The delivery behind another one of the same link.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # for message in ["blue", "red"] {
+    /// #     client.send(link, &Bytes::from_static(message.as_bytes()), &SendOptions::default())?;
+    /// # }
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// let mut deliveries = 0;
+    /// let mut next = client.first_delivery(link);
+    /// while let Some(delivery) = next {
+    ///     deliveries += 1;
+    ///     next = client.next_delivery(delivery);
+    /// }
+    /// assert_eq!(deliveries, 2);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn next_delivery(&self, delivery: DeliveryId) -> Option<DeliveryId> {
         self.deliveries.id(DeliveryIndex::of(self.deliveries.find(delivery)?.of_link.next()?))
     }
 
     /// A link at a glance; `None` when the id is stale.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// let status = client.link(link);
+    /// assert_eq!(status.map(|link| (link.credit, link.waiting)), Some((0, 1)));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn link(&self, link: LinkId) -> Option<LinkStatus> {
         let found = self.links.find(link).filter(|found| !found.forgotten)?;
         Some(LinkStatus {
@@ -413,6 +570,15 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The session a link is on; `None` when the id is stale.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { client, session, link, .. } = linked(Role::Sender);
+    /// assert_eq!(client.session_of(link), Some(session));
+    /// ```
     pub fn session_of(&self, link: LinkId) -> Option<SessionId> {
         let found = self.links.find(link).filter(|found| !found.forgotten)?;
         self.sessions.id(found.session)

@@ -173,6 +173,17 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::NoCapacity`] when the table, the peer's channel-max or the outbox is exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// let session = client.begin()?;
+    /// exchange(&mut client, &mut server);
+    /// assert!(matches!(server.poll_event(), Some(Event::SessionBegun(_))));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn begin(&mut self) -> Result<SessionId, EngineError> {
         self.begin_session(false)
     }
@@ -182,6 +193,16 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// As [`Connection::begin`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// let (orders, responses) = (client.begin()?, client.begin_apart()?);
+    /// assert_ne!(orders, responses);
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn begin_apart(&mut self) -> Result<SessionId, EngineError> {
         self.begin_session(true)
     }
@@ -315,6 +336,21 @@ impl<S: Storage> Connection<S> {
     ///
     /// # Errors
     /// [`EngineError::Detached`], [`EngineError::NoCapacity`] for the outbox.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # let (mut client, mut server) = connected();
+    /// let session = client.begin()?;
+    /// exchange(&mut client, &mut server);
+    /// if let Some(Event::SessionBegun(session)) = server.poll_event() {
+    ///     server.accept_session(session)?;
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.poll_event(), Some(Event::SessionBegun(session)));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn accept_session(&mut self, session: SessionId) -> Result<(), EngineError> {
         self.alive()?;
         let at = session.at();
@@ -352,6 +388,18 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Ends a session and every link on it. Nothing follows the connection's close, so then it does nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # let Linked { mut client, mut server, session, link, .. } = linked(Role::Sender);
+    /// client.end(session, None);
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.poll_event(), Some(Event::LinkDetached(link)));
+    /// assert_eq!(client.poll_event(), Some(Event::SessionEnded(session)));
+    /// ```
     pub fn end(&mut self, session: SessionId, error: Option<&ErrorCondition<'_>>) {
         if self.alive().is_ok() && self.sessions.find(session).is_some() {
             self.flush_dispositions();

@@ -45,6 +45,25 @@ impl<S: Storage> Connection<S> {
     /// [`EngineError::Detached`] when the delivery or its link is gone, [`EngineError::IllegalState`] when it was
     /// settled before, or is not wholly sent or taken yet, [`EngineError::NoCapacity`] when a state with details finds
     /// no room in the outbox, [`EngineError::MessageTooLarge`] when it does not fit into a frame of the peer's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_core::wire::performative::Role;
+    /// # use servicebus_simulation::{Linked, exchange, linked};
+    /// # use bytes::Bytes;
+    /// # use servicebus_core::wire::messaging::DeliveryState;
+    /// # let Linked { mut client, mut server, link, their_link, .. } = linked(Role::Sender);
+    /// # client.send(link, &Bytes::from_static(b"two blue"), &SendOptions::default())?;
+    /// # server.grant(their_link, 10)?;
+    /// # exchange(&mut client, &mut server);
+    /// if let Some(message) = server.receive(their_link) {
+    ///     server.settle(message.delivery, &DeliveryState::ACCEPTED, true)?;
+    /// }
+    /// exchange(&mut client, &mut server);
+    /// assert_eq!(client.table_sizes(), (1, 1, 0));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     pub fn settle(
         &mut self,
         delivery: DeliveryId,

@@ -35,6 +35,21 @@ enum Turn {
 impl<S: Storage> Connection<S> {
     /// Writes frames into `tx` until it is full or there is nothing to say; true when something was written: send it
     /// and call again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::engine::*;
+    /// # use servicebus_simulation::{connected, exchange};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # use servicebus_core::time::Instant;
+    /// # let (mut client, mut server) = connected();
+    /// let mut tx = Heap::tx(65_536);
+    /// client.begin()?;
+    /// assert!(client.poll_transmit(Instant::ZERO, &mut tx));
+    /// assert!(tx.filled().starts_with(&(tx.filled().len() as u32).to_be_bytes()));
+    /// assert!(!client.poll_transmit(Instant::ZERO, &mut tx));
+    /// # Ok::<(), servicebus_core::engine::EngineError>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut TxOf<S>) -> bool {
         let before = tx.filled().len();

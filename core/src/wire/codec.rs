@@ -10,6 +10,17 @@ use crate::time::Timestamp;
 ///
 /// # Errors
 /// A place that is too small.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire;
+///
+/// let mut memory = [0; 16];
+/// let size = wire::encode(&"orders", &mut memory)?;
+/// assert_eq!(memory[..size], *b"\xa1\x06orders");
+/// assert_eq!(wire::encode(&"orders", &mut [0; 4]), Err(wire::Full));
+/// # Ok::<(), wire::Full>(())
+/// ```
 pub fn encode(value: &dyn Encode, place: &mut [u8]) -> Result<usize, Full> {
     let mut sink = Sink::new(place);
     value.encode(&mut sink);
@@ -17,6 +28,14 @@ pub fn encode(value: &dyn Encode, place: &mut [u8]) -> Result<usize, Full> {
 }
 
 /// The encoded size of `value` in bytes.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::measure;
+///
+/// assert_eq!(measure(&7u32), 2);
+/// assert_eq!(measure(&70_000u32), 5);
+/// ```
 pub fn measure(value: &dyn Encode) -> usize {
     let mut sink = Sink::new(&mut []);
     value.encode(&mut sink);
@@ -24,6 +43,14 @@ pub fn measure(value: &dyn Encode) -> usize {
 }
 
 /// The encoded value.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::to_vec;
+///
+/// assert_eq!(to_vec("orders"), b"\xa1\x06orders");
+/// assert_eq!(to_vec(&true), [0x41]);
+/// ```
 #[cfg(feature = "alloc")]
 pub fn to_vec(value: &(impl Encode + ?Sized)) -> alloc::vec::Vec<u8> {
     let mut bytes = alloc::vec::Vec::new();
@@ -156,6 +183,18 @@ fn variable(sink: &mut Sink<'_>, small: u8, bytes: &[u8]) {
 }
 
 /// Writes the constructor and the size of a `binary` whose `len` bytes follow.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Sink, put_binary_head, to_vec};
+///
+/// let mut bytes = Vec::new();
+/// let mut sink = Sink::from(&mut bytes);
+/// put_binary_head(&mut sink, 8);
+/// sink.put(b"two ");
+/// sink.put(b"blue");
+/// assert_eq!(bytes, to_vec(&b"two blue"[..]));
+/// ```
 pub fn put_binary_head(sink: &mut Sink<'_>, len: usize) {
     head(sink, 0xa0, len);
 }
@@ -274,6 +313,18 @@ decode_value! {
 }
 
 /// A field that may hold several symbols: null, one symbol, or an array of them (AMQP 1.0 §1.4, `multiple`).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Multiple, Reader, Symbol, to_vec};
+///
+/// let offered = [Symbol::new("PLAIN"), Symbol::new("ANONYMOUS")];
+/// let bytes = to_vec(&Multiple::new(&offered));
+///
+/// let mechanisms: Multiple<'_> = Reader::new(&bytes).read()?;
+/// assert!(mechanisms.iter().any(|name| name.as_str() == "ANONYMOUS"));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Default, PartialEq)]
 pub struct Multiple<'a>(Source<'a>);
 
@@ -288,14 +339,40 @@ enum Source<'a> {
 
 impl<'a> Multiple<'a> {
     /// No symbol: encoded as null.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Multiple, to_vec};
+    /// assert_eq!(to_vec(&Multiple::NONE), [0x40]);
+    /// assert_eq!(Multiple::NONE.iter().count(), 0);
+    /// ```
     pub const NONE: Self = Self(Source::None);
 
     /// These symbols, sent as an array.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Multiple, Symbol};
+    /// let capabilities = [Symbol::new("queue")];
+    /// assert_eq!(format!("{:?}", Multiple::new(&capabilities)), "[:queue]");
+    /// assert_eq!(Multiple::new(&[]), Multiple::NONE);
+    /// ```
     pub const fn new(symbols: &'a [Symbol<'a>]) -> Self {
         if symbols.is_empty() { Self::NONE } else { Self(Source::Listed(symbols)) }
     }
 
     /// The symbols in order; values of other types are skipped.
+    ///
+    /// # Examples
+    /// A single symbol is as good as an array of one:
+    ///
+    /// ```
+    /// # use servicebus_core::wire::{Multiple, Reader, Symbol, to_vec};
+    /// let bytes = to_vec(&Symbol::new("PLAIN"));
+    /// let mechanisms: Multiple<'_> = Reader::new(&bytes).read()?;
+    /// assert_eq!(mechanisms.iter().collect::<Vec<_>>(), [Symbol::new("PLAIN")]);
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'a>> + use<'a> {
         let (listed, encoded) = match self.0 {
             Source::None => (&[][..], None),

@@ -8,7 +8,7 @@ use super::value::Symbol;
 
 /// The fields of a described list, taken in order. What is wrong with one is kept until [`Fields::check`].
 #[derive(Clone, Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     decoder: Decoder<'a>,
     left: u32,
     code: u8,
@@ -66,8 +66,7 @@ impl<'a> Fields<'a> {
     /// The next field; `None` when it is null, beyond the list's end or malformed.
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
-    #[expect(clippy::should_implement_trait, reason = "each call has a type of its own")]
-    pub fn next<T: Decode<'a>>(&mut self) -> Option<T> {
+    pub(crate) fn next<T: Decode<'a>>(&mut self) -> Option<T> {
         if self.present() { T::decode(&mut self.decoder) } else { None }
     }
 
@@ -89,7 +88,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The first thing that was.
     #[inline]
-    pub fn check(&self) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
         self.decoder.check()
     }
 }

@@ -4,6 +4,16 @@ use super::codec::fixed;
 use super::{Array, Compound, Decode, Decoder, Described, Encode, Full, List, Map, Sink, Value};
 
 /// Encodes `items` as a list into `buffer` and returns the view, to nest it in another value.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Value, encode_list};
+///
+/// let mut memory = [0; 32];
+/// let list = encode_list(&["red".into(), 3.into()], &mut memory)?;
+/// assert_eq!(Value::List(list).to_string(), "[red, 3]");
+/// # Ok::<(), servicebus_core::wire::Full>(())
+/// ```
 pub fn encode_list<'a>(items: &[Value<'_>], buffer: &'a mut [u8]) -> Result<List<'a>, Full> {
     let mut sink = Sink::new(buffer);
     for item in items {
@@ -15,6 +25,16 @@ pub fn encode_list<'a>(items: &[Value<'_>], buffer: &'a mut [u8]) -> Result<List
 }
 
 /// Encodes `entries` as a map into `buffer` and returns the view, to nest it in another value.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Value, encode_map};
+///
+/// let mut memory = [0; 32];
+/// let annotations = encode_map(&[(Value::symbol("color"), "red".into())], &mut memory)?;
+/// assert_eq!(annotations.get("color"), Some(Value::String("red")));
+/// # Ok::<(), servicebus_core::wire::Full>(())
+/// ```
 pub fn encode_map<'a>(entries: &[(Value<'_>, Value<'_>)], buffer: &'a mut [u8]) -> Result<Map<'a>, Full> {
     let mut sink = Sink::new(buffer);
     for (key, value) in entries {

@@ -101,6 +101,15 @@ mod uuids {
 }
 
 /// A value is of another type, or beyond the range of the wanted one.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Value, WrongValue};
+///
+/// let quantity: Result<u8, WrongValue> = Value::Long(256).try_into();
+/// let text = quantity.map_err(|error| error.to_string());
+/// assert_eq!(text, Err("the value is no u8: its type is long".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WrongValue {
@@ -165,6 +174,13 @@ impl TryFrom<Value<'_>> for alloc::string::String {
 
 impl<'a> Value<'a> {
     /// The name of its type in AMQP (AMQP 1.0 §1.6).
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::from(21.5).type_name(), "double");
+    /// assert_eq!(Value::symbol("red").type_name(), "symbol");
+    /// ```
     pub const fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -196,6 +212,13 @@ impl<'a> Value<'a> {
     }
 
     /// A boolean's value.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Boolean(true).as_bool(), Some(true));
+    /// assert_eq!(Value::Int(1).as_bool(), None);
+    /// ```
     pub const fn as_bool(&self) -> Option<bool> {
         match *self {
             Self::Boolean(value) => Some(value),
@@ -204,6 +227,13 @@ impl<'a> Value<'a> {
     }
 
     /// Any integer type's value, when it is not negative.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Int(3).as_u64(), Some(3));
+    /// assert_eq!(Value::Int(-3).as_u64(), None);
+    /// ```
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             Self::Ulong(value) => Some(value),
@@ -212,6 +242,13 @@ impl<'a> Value<'a> {
     }
 
     /// A float's or double's value.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Float(1.5).as_f64(), Some(1.5));
+    /// assert_eq!(Value::Long(1).as_f64(), None);
+    /// ```
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
             Self::Float(value) => Some(value.into()),
@@ -221,6 +258,13 @@ impl<'a> Value<'a> {
     }
 
     /// A UUID's value.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Uuid, Value};
+    /// let lock_token = Value::Uuid(Uuid([7; 16]));
+    /// assert_eq!(lock_token.as_uuid(), Some(Uuid([7; 16])));
+    /// ```
     pub const fn as_uuid(&self) -> Option<Uuid> {
         match *self {
             Self::Uuid(value) => Some(value),

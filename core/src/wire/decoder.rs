@@ -45,6 +45,22 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 /// A value that can be taken from encoded bytes that live for `'a`.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Decode, Decoder, Reader, to_vec};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Quantity(u32);
+///
+/// impl<'a> Decode<'a> for Quantity {
+///     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
+///         decoder.read().map(Self)
+///     }
+/// }
+///
+/// assert_eq!(Reader::new(&to_vec(&12u32)).read(), Ok(Quantity(12)));
+/// ```
 pub trait Decode<'a>: Sized {
     /// Takes one value. `None` when it is not one of this type; and any value counts only if [`Decoder::check`] says so
     /// afterwards.
@@ -54,6 +70,18 @@ pub trait Decode<'a>: Sized {
 /// Takes values from encoded bytes one by one. What is wrong is kept beside them and asked for once, at the end, by
 /// [`Decoder::check`]: until then a composite value may have been made of what could be taken, and from the first error
 /// on nothing more can be. That is a good deal less code than an error carried out of every field.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Decoder;
+///
+/// let mut decoder = Decoder::new(b"\xa1\x06orders\x52\x0c");
+/// let queue: Option<&str> = decoder.read();
+/// let quantity: Option<u32> = decoder.read();
+/// decoder.check()?;
+/// assert_eq!((queue, quantity), (Some("orders"), Some(12)));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
@@ -62,18 +90,40 @@ pub struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// A cursor at the start of `bytes`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Decoder, Value};
+    /// assert_eq!(Decoder::new(b"\x54\x07").value(), Some(Value::Int(7)));
+    /// ```
     #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, error: None }
     }
 
     /// What has not been taken; nothing after an error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Decoder;
+    /// let mut decoder = Decoder::new(b"\x54\x07two blue");
+    /// decoder.skip();
+    /// assert_eq!(decoder.rest(), b"two blue");
+    /// ```
     #[inline]
     pub const fn rest(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// What was wrong, if anything was.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Decoder};
+    /// let mut decoder = Decoder::new(b"\xa1\x06ord");
+    /// assert_eq!(decoder.read::<&str>(), None);
+    /// assert_eq!(decoder.check(), Err(DecodeError::Truncated));
+    /// ```
     #[inline]
     pub fn check(&self) -> Result<(), DecodeError> {
         match self.error {
@@ -83,6 +133,15 @@ impl<'a> Decoder<'a> {
     }
 
     /// The value, if nothing was wrong.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Decoder;
+    /// let mut decoder = Decoder::new(b"\x54\x07");
+    /// let queue: Option<&str> = decoder.read();
+    /// let text = decoder.result(queue).map_err(|error| error.to_string());
+    /// assert_eq!(text, Err("expected string, found format code 0x54".to_owned()));
+    /// ```
     #[inline]
     pub fn result<T>(&self, value: Option<T>) -> Result<T, DecodeError> {
         self.check()?;
@@ -160,6 +219,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// The next value as `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Decoder, Symbol};
+    /// let mut decoder = Decoder::new(b"\xa3\x05PLAIN");
+    /// assert_eq!(decoder.read(), Some(Symbol::new("PLAIN")));
+    /// ```
     #[inline]
     pub fn read<T: Decode<'a>>(&mut self) -> Option<T> {
         T::decode(self)
@@ -174,6 +240,14 @@ impl<'a> Decoder<'a> {
     }
 
     /// The next value, of any type.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Decoder, Value};
+    /// let mut decoder = Decoder::new(b"\x43\xa3\x03red");
+    /// assert_eq!(decoder.value(), Some(Value::Uint(0)));
+    /// assert_eq!(decoder.value(), Some(Value::symbol("red")));
+    /// ```
     pub fn value(&mut self) -> Option<Value<'a>> {
         let constructor = self.constructor()?;
         self.payload(constructor)
@@ -362,6 +436,14 @@ impl<'a> Decoder<'a> {
     }
 
     /// Skips one value without looking inside it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Decoder;
+    /// let mut decoder = Decoder::new(b"\xa1\x06orders\x52\x0c");
+    /// decoder.skip();
+    /// assert_eq!(decoder.read(), Some(12u32));
+    /// ```
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn skip(&mut self) -> Option<()> {
@@ -387,6 +469,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// Takes one value and returns its encoded bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Decoder;
+    /// let mut decoder = Decoder::new(b"\xa1\x03red\x52\x0c");
+    /// assert_eq!(decoder.skip_bytes(), Some(&b"\xa1\x03red"[..]));
+    /// ```
     pub fn skip_bytes(&mut self) -> Option<&'a [u8]> {
         let start = self.bytes;
         self.skip()?;

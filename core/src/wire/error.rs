@@ -5,6 +5,19 @@ use super::descriptor;
 use core::fmt;
 
 /// Why bytes are not the AMQP value that was asked for. A word in size, since everything that is decoded may carry one.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{DecodeError, Reader};
+///
+/// let wanted = match Reader::new(b"\x54\x07").read::<&str>() {
+///     Ok(queue) => queue,
+///     Err(DecodeError::Truncated) => "more bytes",
+///     Err(DecodeError::UnexpectedType { expected, .. }) => expected.as_str(),
+///     Err(_) => "other bytes",
+/// };
+/// assert_eq!(wanted, "string");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -45,6 +58,14 @@ pub enum DecodeError {
 macro_rules! expected {
     ($($variant:ident = $name:literal,)*) => {
         /// What was asked for when something else was there.
+        ///
+        /// # Examples
+        /// ```
+        /// use servicebus_core::wire::{DecodeError, Expected, Reader};
+        ///
+        /// let read: Result<u32, _> = Reader::new(b"\x40").read();
+        /// assert_eq!(read, Err(DecodeError::UnexpectedType { expected: Expected::Uint, found: 0x40 }));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
@@ -56,6 +77,13 @@ macro_rules! expected {
 
         impl Expected {
             /// Its name in the specification.
+            ///
+            /// # Examples
+            /// ```
+            /// # use servicebus_core::wire::Expected;
+            /// assert_eq!(Expected::MessageId.as_str(), "message-id");
+            /// assert_eq!(Expected::Composite(0x10).as_str(), "amqp:open:list");
+            /// ```
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -110,6 +138,16 @@ impl fmt::Display for Expected {
 }
 
 /// Names a field of a composite type.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::performative::Open;
+/// use servicebus_core::wire::{Composite, DecodeError, FieldName, Reader};
+///
+/// let without_fields = [0x00, 0x53, 0x10, 0x45];
+/// let container_id = FieldName::of(&Open::DEFINITION, 0);
+/// assert_eq!(Reader::new(&without_fields).read::<Open<'_>>(), Err(DecodeError::MissingField(container_id)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FieldName {
@@ -124,6 +162,12 @@ impl FieldName {
     }
 
     /// The field at this place of a composite type.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Composite, FieldName, performative::Attach};
+    /// assert_eq!(FieldName::of(&Attach::DEFINITION, 2).to_string(), "role");
+    /// ```
     pub const fn of(definition: &Definition, index: usize) -> Self {
         // Neither goes beyond a byte.
         Self::new(definition.code as u8, index as u8)

@@ -32,6 +32,12 @@ const DEMANDING: [Definition; 17] = [
 
 impl FieldName {
     /// The field's name, with underscores for the specification's hyphens.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Composite, FieldName, performative::Begin};
+    /// assert_eq!(FieldName::of(&Begin::DEFINITION, 1).as_str(), "next_outgoing_id");
+    /// ```
     pub fn as_str(self) -> &'static str {
         let definition = DEMANDING.iter().find(|definition| definition.code == u64::from(self.composite));
         let field = definition.and_then(|definition| definition.fields.get(usize::from(self.index)));

@@ -1,4 +1,18 @@
 //! Termini, outcomes and message sections that are lists (AMQP 1.0 §3).
+//!
+//! # Examples
+//! ```
+//! use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome};
+//! use servicebus_core::wire::{Reader, to_vec};
+//!
+//! let failed = Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None };
+//! let bytes = to_vec(&DeliveryState::Outcome(Outcome::Modified(failed)));
+//! match Reader::new(&bytes).read()? {
+//!     DeliveryState::Outcome(Outcome::Modified(modified)) => assert_eq!(modified.delivery_failed, Some(true)),
+//!     other => panic!("not what was sent: {other:?}"),
+//! }
+//! # Ok::<(), servicebus_core::wire::DecodeError>(())
+//! ```
 
 use super::composite::{FromFields, put_descriptor};
 use super::{Decode, Decoder, Encode, Expected, Fields, Map, Multiple, Sink, Symbol, Uuid, Value};
@@ -10,6 +24,17 @@ pub use super::outcome::{Accepted, Modified, Outcome, Received, Rejected, Releas
 
 composite! {
     /// Transport headers of a message (AMQP 1.0 §3.2.1).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::Header;
+    /// use servicebus_core::wire::{Reader, to_vec};
+    ///
+    /// let bytes = to_vec(&Header { durable: Some(true), ttl: Some(60_000), ..Header::EMPTY });
+    /// let header: Header = Reader::new(&bytes).read()?;
+    /// assert_eq!((header.ttl, header.priority), (Some(60_000), None));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     Header = 0x70 "amqp:header:list" {
         /// Whether the message survives a broker's restart.
@@ -25,6 +50,19 @@ composite! {
     }
 
     /// Immutable properties of a message (AMQP 1.0 §3.2.4).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::{MessageId, Properties};
+    /// use servicebus_core::wire::{Reader, View, to_vec};
+    ///
+    /// let message_id = Some(MessageId::String("order-7"));
+    /// let bytes = to_vec(&Properties { message_id, subject: Some("order"), ..Properties::EMPTY });
+    ///
+    /// let mut properties: View<'_, Properties<'_>> = Reader::new(&bytes).read()?;
+    /// assert_eq!((properties.message_id(), properties.to()), (message_id, None));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     Properties<'a> = 0x73 "amqp:properties:list" {
         /// Identifies the message.
@@ -56,6 +94,20 @@ composite! {
     }
 
     /// Where messages of a link come from (AMQP 1.0 §3.5.3).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::Source;
+    /// use servicebus_core::wire::{Reader, Value, encode_map, to_vec};
+    ///
+    /// let mut memory = [0; 64];
+    /// let session = encode_map(&[(Value::symbol("com.microsoft:session-filter"), "customer-7".into())], &mut memory)?;
+    /// let bytes = to_vec(&Source { filter: Some(session), ..Source::new(Some("jobs")) });
+    ///
+    /// let source: Source<'_> = Reader::new(&bytes).read()?;
+    /// assert_eq!((source.address, source.filter), (Some(Value::String("jobs")), Some(session)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Source<'a> = 0x28 "amqp:source:list" {
@@ -84,6 +136,17 @@ composite! {
     }
 
     /// Where messages of a link go (AMQP 1.0 §3.5.4).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::Target;
+    /// use servicebus_core::wire::{Reader, Value, View, to_vec};
+    ///
+    /// let bytes = to_vec(&Target::new(Some("orders")));
+    /// let mut target: View<'_, Target<'_>> = Reader::new(&bytes).read()?;
+    /// assert_eq!((target.address(), target.dynamic()), (Some(Value::String("orders")), false));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     Target<'a> = 0x29 "amqp:target:list" {
@@ -104,24 +167,77 @@ composite! {
     }
 
     /// A dynamic node goes when its link closes (AMQP 1.0 §3.5.10).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::{DeleteOnClose, Target};
+    /// use servicebus_core::wire::{Reader, Value, encode_map, to_vec};
+    ///
+    /// let policy = to_vec(&DeleteOnClose {});
+    /// let policy = Reader::new(&policy).value()?;
+    /// let mut memory = [0; 64];
+    /// let properties = encode_map(&[(Value::symbol("lifetime-policy"), policy)], &mut memory)?;
+    /// let replies = Target { dynamic: true, dynamic_node_properties: Some(properties), ..Target::new(None) };
+    /// assert!(replies.dynamic);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[derive(Debug)]
     DeleteOnClose = 0x2b "amqp:delete-on-close:list" {}
 
     /// A dynamic node goes when it has no links (AMQP 1.0 §3.5.11).
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Described, Reader, messaging::DeleteOnNoLinks, to_vec};
+    /// let policy = to_vec(&DeleteOnNoLinks {});
+    /// let policy: Described<'_> = Reader::new(&policy).read()?;
+    /// assert_eq!(policy.code(), Some(0x2c));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     DeleteOnNoLinks = 0x2c "amqp:delete-on-no-links:list" {}
 
     /// A dynamic node goes when it has no messages (AMQP 1.0 §3.5.12).
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Described, Reader, messaging::DeleteOnNoMessages, to_vec};
+    /// let policy = to_vec(&DeleteOnNoMessages {});
+    /// let policy: Described<'_> = Reader::new(&policy).read()?;
+    /// assert_eq!(policy.code(), Some(0x2d));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     DeleteOnNoMessages = 0x2d "amqp:delete-on-no-messages:list" {}
 
     /// A dynamic node goes when it has neither links nor messages (AMQP 1.0 §3.5.13).
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Described, Reader, messaging::DeleteOnNoLinksOrMessages, to_vec};
+    /// let policy = to_vec(&DeleteOnNoLinksOrMessages {});
+    /// let policy: Described<'_> = Reader::new(&policy).read()?;
+    /// assert_eq!(policy.code(), Some(0x2e));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     DeleteOnNoLinksOrMessages = 0x2e "amqp:delete-on-no-links-or-messages:list" {}
 }
 
 choice! {
     /// What survives of a terminus (AMQP 1.0 §3.5.5).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::messaging::{Source, TerminusDurability};
+    ///
+    /// let kept = match Source::new(Some("orders")).durable {
+    ///     TerminusDurability::None => "nothing",
+    ///     TerminusDurability::Configuration => "the terminus",
+    ///     TerminusDurability::UnsettledState => "the terminus and its unsettled deliveries",
+    /// };
+    /// assert_eq!(kept, "nothing");
+    /// ```
     TerminusDurability: u32 {
         /// Nothing.
         None = 0,
@@ -133,27 +249,97 @@ choice! {
 }
 
 /// When a terminus expires (AMQP 1.0 §3.5.6).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Symbol;
+/// use servicebus_core::wire::messaging::{Source, expiry_policy};
+///
+/// let source = Source { expiry_policy: Symbol::new(expiry_policy::NEVER), ..Source::new(Some("events")) };
+/// assert_eq!(source.expiry_policy.as_str(), "never");
+/// ```
 pub mod expiry_policy {
     /// With its link.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, messaging::{Target, expiry_policy}};
+    /// let kept = Target { expiry_policy: Symbol::new(expiry_policy::LINK_DETACH), ..Target::new(None) };
+    /// assert_ne!(kept, Target::new(None));
+    /// ```
     pub const LINK_DETACH: &str = "link-detach";
     /// With its session.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::messaging::{Source, expiry_policy};
+    /// assert_eq!(Source::new(Some("orders")).expiry_policy.as_str(), expiry_policy::SESSION_END);
+    /// ```
     pub const SESSION_END: &str = "session-end";
     /// With its connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, messaging::{Source, expiry_policy}};
+    /// let kept = Source { expiry_policy: Symbol::new(expiry_policy::CONNECTION_CLOSE), ..Source::new(None) };
+    /// assert_ne!(kept, Source::new(None));
+    /// ```
     pub const CONNECTION_CLOSE: &str = "connection-close";
     /// Never.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, messaging::{Source, expiry_policy}};
+    /// let kept = Source { expiry_policy: Symbol::new(expiry_policy::NEVER), ..Source::new(None) };
+    /// assert_ne!(kept, Source::new(None));
+    /// ```
     pub const NEVER: &str = "never";
 }
 
 /// What happens to messages that are sent to a link (AMQP 1.0 §3.5.7).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Symbol;
+/// use servicebus_core::wire::messaging::{Source, distribution_mode};
+///
+/// let distribution_mode = Some(Symbol::new(distribution_mode::COPY));
+/// let browser = Source { distribution_mode, ..Source::new(Some("orders")) };
+/// assert_eq!(browser.distribution_mode.map(Symbol::as_str), Some("copy"));
+/// ```
 pub mod distribution_mode {
     /// They are no longer there for other links.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, messaging::{Source, distribution_mode}};
+    /// let mode = Some(Symbol::new(distribution_mode::MOVE));
+    /// let consumer = Source { distribution_mode: mode, ..Source::new(Some("orders")) };
+    /// # assert_eq!(consumer.distribution_mode, mode);
+    /// ```
     pub const MOVE: &str = "move";
     /// They stay there for other links.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, messaging::{Source, distribution_mode}};
+    /// let mode = Some(Symbol::new(distribution_mode::COPY));
+    /// let browser = Source { distribution_mode: mode, ..Source::new(Some("orders")) };
+    /// # assert_eq!(browser.distribution_mode, mode);
+    /// ```
     pub const COPY: &str = "copy";
 }
 
 impl<'a> Source<'a> {
     /// A source with this address and every other field at its default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Value, messaging::Source};
+    /// let source = Source::new(Some("orders/$DeadLetterQueue"));
+    /// assert_eq!(source.address, Some(Value::String("orders/$DeadLetterQueue")));
+    /// assert_eq!(source.filter, None);
+    /// ```
     pub const fn new(address: Option<&'a str>) -> Self {
         Self {
             address: match address {
@@ -176,6 +362,13 @@ impl<'a> Source<'a> {
 
 impl<'a> Target<'a> {
     /// A target with this address and every other field at its default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Value, messaging::Target};
+    /// assert_eq!(Target::new(Some("orders")).address, Some(Value::String("orders")));
+    /// assert_eq!(Target::new(None).address, None);
+    /// ```
     pub const fn new(address: Option<&'a str>) -> Self {
         Self {
             address: match address {
@@ -194,12 +387,26 @@ impl<'a> Target<'a> {
 
 impl Header {
     /// A header without any field.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::messaging::Header;
+    /// let urgent = Header { priority: Some(9), ..Header::EMPTY };
+    /// assert_eq!(urgent.durable, None);
+    /// ```
     pub const EMPTY: Self =
         Self { durable: None, priority: None, ttl: None, first_acquirer: None, delivery_count: None };
 }
 
 impl Properties<'_> {
     /// Properties without any field.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::messaging::Properties;
+    /// let order = Properties { subject: Some("order"), ..Properties::EMPTY };
+    /// assert_eq!(order.message_id, None);
+    /// ```
     pub const EMPTY: Self = Self {
         message_id: None,
         user_id: None,
@@ -218,6 +425,18 @@ impl Properties<'_> {
 }
 
 /// A message or correlation id in one of its four types (AMQP 1.0 §3.2.11–§3.2.14).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::servicebus::MessageId;
+///
+/// let text = match MessageId::from(7) {
+///     MessageId::String(text) => text.to_owned(),
+///     MessageId::Ulong(number) => format!("order-{number}"),
+///     id @ (MessageId::Uuid(_) | MessageId::Binary(_)) => id.to_string(),
+/// };
+/// assert_eq!(text, "order-7");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageId<'a> {
     /// A number.
@@ -232,6 +451,13 @@ pub enum MessageId<'a> {
 
 impl<'a> MessageId<'a> {
     /// The id, when it is text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::servicebus::MessageId;
+    /// assert_eq!(MessageId::from("order-7").as_str(), Some("order-7"));
+    /// assert_eq!(MessageId::from(7).as_str(), None);
+    /// ```
     pub const fn as_str(&self) -> Option<&'a str> {
         match *self {
             Self::String(text) => Some(text),
@@ -308,6 +534,20 @@ impl<'a> Decode<'a> for MessageId<'a> {
 }
 
 /// The state of a delivery: an outcome, or something on the way to one.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::messaging::{DeliveryState, Outcome};
+///
+/// fn is_final(state: &DeliveryState<'_>) -> bool {
+///     match state {
+///         DeliveryState::Outcome(_) | DeliveryState::Declared(_) => true,
+///         DeliveryState::Received(_) | DeliveryState::Transactional(_) => false,
+///     }
+/// }
+///
+/// assert!(is_final(&DeliveryState::Outcome(Outcome::Released)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DeliveryState<'a> {
@@ -323,8 +563,20 @@ pub enum DeliveryState<'a> {
 
 impl DeliveryState<'_> {
     /// `accepted`
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::messaging::{DeliveryState, Outcome};
+    /// assert_eq!(DeliveryState::ACCEPTED, DeliveryState::Outcome(Outcome::Accepted));
+    /// ```
     pub const ACCEPTED: Self = Self::Outcome(Outcome::Accepted);
     /// `released`
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::messaging::{DeliveryState, Outcome};
+    /// assert_eq!(DeliveryState::RELEASED, DeliveryState::Outcome(Outcome::Released));
+    /// ```
     pub const RELEASED: Self = Self::Outcome(Outcome::Released);
 }
 
@@ -372,6 +624,19 @@ impl<'a> Decode<'a> for Outcome<'a> {
 }
 
 /// Writes the descriptor of a message section; its value follows.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::message::section;
+/// use servicebus_core::wire::messaging::put_section;
+/// use servicebus_core::wire::{Encode, Sink};
+///
+/// let mut message = Vec::new();
+/// let mut sink = Sink::from(&mut message);
+/// put_section(&mut sink, section::AMQP_VALUE);
+/// "blue".encode(&mut sink);
+/// assert_eq!(message, b"\x00\x53\x77\xa1\x04blue");
+/// ```
 #[cfg_attr(feature = "alloc", inline(always))]
 pub fn put_section(sink: &mut Sink<'_>, code: u8) {
     put_descriptor(sink, code);

@@ -2,6 +2,19 @@
 //!
 //! Nothing here keeps state, allocates or recurses. Decoding borrows from the input; a compound value is a view that
 //! decodes its items when they are asked for, and every length is checked against the bytes that are there.
+//!
+//! # Examples
+//! ```
+//! use servicebus_core::wire::performative::{Detach, Performative};
+//! use servicebus_core::wire::{Reader, to_vec};
+//!
+//! let bytes = to_vec(&Detach { handle: 3, closed: true, error: None });
+//! match Reader::new(&bytes).read()? {
+//!     Performative::Detach(detach) => assert_eq!((detach.handle, detach.closed), (3, true)),
+//!     other => panic!("not what was sent: {other:?}"),
+//! }
+//! # Ok::<(), servicebus_core::wire::DecodeError>(())
+//! ```
 
 #[macro_use]
 mod composite;
@@ -33,7 +46,7 @@ mod view;
 #[cfg(feature = "alloc")]
 pub use codec::to_vec;
 pub use codec::{Multiple, encode, measure, put_binary_head};
-pub use composite::Fields;
+pub(crate) use composite::Fields;
 pub use compound::{encode_list, encode_map};
 pub use convert::WrongValue;
 pub use decoder::{Decode, Decoder};

@@ -5,9 +5,36 @@ use super::error::DecodeError;
 use super::value::Value;
 
 /// How deep values may be nested before [`Reader::validate`] refuses them.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Compound, DecodeError, MAX_DEPTH, Reader, Sink};
+///
+/// let mut value = vec![0x40];
+/// for _ in 0..=MAX_DEPTH {
+///     let inner = std::mem::take(&mut value);
+///     let mut sink = Sink::from(&mut value);
+///     let mark = sink.begin();
+///     sink.put(&inner);
+///     sink.end(mark, Compound::List, 1);
+/// }
+/// assert_eq!(Reader::new(&value).validate(), Err(DecodeError::TooDeep));
+/// ```
 pub const MAX_DEPTH: usize = 64;
 
 /// A cursor over encoded values. Cheap to copy: a copy is a bookmark.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Reader;
+///
+/// let mut reader = Reader::new(b"\xa1\x06orders\x52\x0c");
+/// let start = reader;
+/// let queue: &str = reader.read()?;
+/// let quantity: u32 = reader.read()?;
+/// assert_eq!((queue, quantity, start.rest().len()), ("orders", 12, 10));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -15,16 +42,44 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A cursor at the start of `bytes`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// assert_eq!(Reader::new(b"\x54\x07").value()?, Value::Int(7));
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// What has not been read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\x54\x07two blue");
+    /// reader.skip()?;
+    /// assert_eq!(reader.rest(), b"two blue");
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub const fn rest(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Whether everything has been read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\x54\x07\x54\x08");
+    /// let mut sum = 0;
+    /// while !reader.is_empty() {
+    ///     sum += reader.read::<i32>()?;
+    /// }
+    /// assert_eq!(sum, 15);
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -39,12 +94,29 @@ impl<'a> Reader<'a> {
     }
 
     /// The next value as `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\xa1\x06orders");
+    /// assert_eq!(reader.read(), Ok("orders"));
+    /// assert_eq!(reader.read::<&str>(), Err(DecodeError::Truncated));
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     #[inline]
     pub fn read<T: Decode<'a>>(&mut self) -> Result<T, DecodeError> {
         self.step(T::decode)
     }
 
     /// The next value, of any type.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\x43\xa3\x03red");
+    /// assert_eq!((reader.value()?, reader.value()?), (Value::Uint(0), Value::symbol("red")));
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub fn value(&mut self) -> Result<Value<'a>, DecodeError> {
         self.step(Decoder::value)
     }
@@ -55,16 +127,42 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips one value without looking inside it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\xa1\x06orders\x52\x0c");
+    /// reader.skip()?;
+    /// assert_eq!(reader.read(), Ok(12u32));
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub fn skip(&mut self) -> Result<(), DecodeError> {
         self.step(Decoder::skip)
     }
 
     /// Takes one value and returns its encoded bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let mut reader = Reader::new(b"\xa1\x03red\x52\x0c");
+    /// assert_eq!(reader.skip_bytes()?, b"\xa1\x03red");
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub fn skip_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         self.step(Decoder::skip_bytes)
     }
 
     /// Validates one value completely (types, text, counts, nesting up to [`MAX_DEPTH`]) and takes it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{DecodeError, Reader, Value};
+    /// let list_with_bad_text = b"\xc0\x05\x01\xa1\x02\xff\xff";
+    /// assert!(Reader::new(list_with_bad_text).value().is_ok());
+    /// assert_eq!(Reader::new(list_with_bad_text).validate(), Err(DecodeError::InvalidText));
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub fn validate(&mut self) -> Result<(), DecodeError> {
         /// A compound whose items are being checked.
         #[derive(Clone, Copy)]

@@ -1,4 +1,15 @@
 //! SASL frames (AMQP 1.0 §5.3).
+//!
+//! # Examples
+//! ```
+//! use servicebus_core::wire::frame::{Kind, Outgoing};
+//! use servicebus_core::wire::sasl::{SaslCode, SaslFrame, SaslOutcome};
+//! use servicebus_core::wire::{Reader, to_vec};
+//!
+//! let outcome = SaslOutcome { code: SaslCode::Ok, additional_data: None };
+//! let frame = to_vec(&Outgoing { kind: Kind::Sasl, channel: 0, body: &outcome });
+//! assert_eq!(Reader::new(&frame[8..]).read(), Ok(SaslFrame::Outcome(outcome)));
+//! ```
 
 use super::composite::Mandatory;
 use super::view::Items;
@@ -7,6 +18,18 @@ use core::fmt;
 
 composite! {
     /// The mechanisms a server offers (AMQP 1.0 §5.3.3.1).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::sasl::SaslMechanisms;
+    /// use servicebus_core::wire::{Multiple, Reader, Symbol, View, to_vec};
+    ///
+    /// let names = [Symbol::new("MSSBCBS"), Symbol::new("ANONYMOUS")];
+    /// let bytes = to_vec(&SaslMechanisms { sasl_server_mechanisms: Multiple::new(&names) });
+    /// let mut offered: View<'_, SaslMechanisms<'_>> = Reader::new(&bytes).read()?;
+    /// assert!(offered.sasl_server_mechanisms().iter().any(|name| name.as_str() == "ANONYMOUS"));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslMechanisms<'a> = 0x40 "amqp:sasl-mechanisms:list" {
@@ -15,6 +38,21 @@ composite! {
     }
 
     /// The mechanism a client chooses (AMQP 1.0 §5.3.3.2).
+    ///
+    /// # Examples
+    /// Its `Debug` leaves the password out.
+    ///
+    /// ```
+    /// use servicebus_core::wire::Symbol;
+    /// use servicebus_core::wire::sasl::SaslInit;
+    ///
+    /// let init = SaslInit {
+    ///     mechanism: Symbol::new("PLAIN"),
+    ///     initial_response: Some(b"\0clerk\0secret"),
+    ///     hostname: None,
+    /// };
+    /// assert_eq!(format!("{init:?}"), "SaslInit { mechanism: :PLAIN, hostname: None, .. }");
+    /// ```
     SaslInit<'a> = 0x41 "amqp:sasl-init:list" {
         /// Its name.
         mechanism: Symbol<'a> [mandatory],
@@ -25,6 +63,16 @@ composite! {
     }
 
     /// A server's question (AMQP 1.0 §5.3.3.3).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::sasl::{SaslChallenge, SaslFrame};
+    /// use servicebus_core::wire::{Reader, to_vec};
+    ///
+    /// let challenge = SaslChallenge { challenge: b"nonce" };
+    /// let bytes = to_vec(&challenge);
+    /// assert_eq!(Reader::new(&bytes).read(), Ok(SaslFrame::Challenge(challenge)));
+    /// ```
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslChallenge<'a> = 0x42 "amqp:sasl-challenge:list" {
@@ -33,12 +81,33 @@ composite! {
     }
 
     /// A client's answer (AMQP 1.0 §5.3.3.4).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::sasl::{SaslFrame, SaslResponse};
+    /// use servicebus_core::wire::{Reader, to_vec};
+    ///
+    /// let response = SaslResponse { response: b"proof" };
+    /// let bytes = to_vec(&response);
+    /// assert_eq!(Reader::new(&bytes).read(), Ok(SaslFrame::Response(response)));
+    /// ```
     SaslResponse<'a> = 0x43 "amqp:sasl-response:list" {
         /// The mechanism's data.
         response: &'a [u8] [mandatory],
     }
 
     /// How it ended (AMQP 1.0 §5.3.3.5).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::sasl::{SaslCode, SaslOutcome};
+    /// use servicebus_core::wire::{Reader, View, to_vec};
+    ///
+    /// let bytes = to_vec(&SaslOutcome { code: SaslCode::Auth, additional_data: None });
+    /// let mut outcome: View<'_, SaslOutcome<'_>> = Reader::new(&bytes).read()?;
+    /// assert_eq!(outcome.code(), SaslCode::Auth);
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     SaslOutcome<'a> = 0x44 "amqp:sasl-outcome:list" {
@@ -51,6 +120,20 @@ composite! {
 
 choice! {
     /// The result of a SASL exchange (AMQP 1.0 §5.3.3.6).
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::wire::sasl::SaslCode;
+    ///
+    /// fn is_worth_another_try(code: SaslCode) -> bool {
+    ///     match code {
+    ///         SaslCode::Sys | SaslCode::SysTemp => true,
+    ///         SaslCode::Ok | SaslCode::Auth | SaslCode::SysPerm => false,
+    ///     }
+    /// }
+    ///
+    /// assert!(!is_worth_another_try(SaslCode::Auth));
+    /// ```
     SaslCode: u8 {
         /// Authenticated.
         Ok = 0,
@@ -87,6 +170,20 @@ impl fmt::Debug for SaslResponse<'_> {
 }
 
 /// Any SASL frame's body.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::sasl::{SaslCode, SaslFrame, SaslOutcome};
+/// use servicebus_core::wire::{Reader, to_vec};
+///
+/// let bytes = to_vec(&SaslOutcome { code: SaslCode::Ok, additional_data: Some(b"Welcome!") });
+/// let welcome = match Reader::new(&bytes).read()? {
+///     SaslFrame::Outcome(outcome) if outcome.code == SaslCode::Ok => outcome.additional_data,
+///     _ => None,
+/// };
+/// assert_eq!(welcome, Some(&b"Welcome!"[..]));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SaslFrame<'a> {
@@ -103,6 +200,19 @@ pub enum SaslFrame<'a> {
 }
 
 /// Any SASL frame's body as it came.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::sasl::{SaslChallenge, SaslView};
+/// use servicebus_core::wire::{Reader, to_vec};
+///
+/// let bytes = to_vec(&SaslChallenge { challenge: b"nonce" });
+/// match Reader::new(&bytes).read()? {
+///     SaslView::Challenge(mut challenge) => assert_eq!(challenge.challenge(), b"nonce"),
+///     other => panic!("not what was sent: {other:?}"),
+/// }
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum SaslView<'a> {
     /// `sasl-mechanisms`
@@ -122,6 +232,16 @@ impl<'a> SaslView<'a> {
     ///
     /// # Errors
     /// What is wrong with one of its fields.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::sasl::{SaslChallenge, SaslFrame, SaslView};
+    /// # use servicebus_core::wire::{Reader, to_vec};
+    /// # let bytes = to_vec(&SaslChallenge { challenge: b"nonce" });
+    /// let mut view: SaslView<'_> = Reader::new(&bytes).read()?;
+    /// assert_eq!(view.whole()?, SaslFrame::Challenge(SaslChallenge { challenge: b"nonce" }));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub fn whole(&mut self) -> Result<SaslFrame<'a>, DecodeError> {
         Ok(match self {
             Self::Mechanisms(view) => SaslFrame::Mechanisms(view.whole()?),

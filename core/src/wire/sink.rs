@@ -7,6 +7,17 @@ use bytes::BytesMut;
 use core::fmt;
 
 /// There is no room for the encoded bytes.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{self, Full};
+///
+/// let mut memory = [0; 4];
+/// match wire::encode(&"orders", &mut memory) {
+///     Ok(size) => println!("{size} bytes"),
+///     Err(Full) => assert_eq!(wire::measure(&"orders"), 8),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Full;
@@ -20,12 +31,40 @@ impl fmt::Display for Full {
 impl core::error::Error for Full {}
 
 /// A value that can be appended to a [`Sink`].
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Encode, Sink, to_vec};
+///
+/// struct Quantity(u32);
+///
+/// impl Encode for Quantity {
+///     fn encode(&self, sink: &mut Sink<'_>) {
+///         self.0.encode(sink);
+///     }
+/// }
+///
+/// assert_eq!(to_vec(&Quantity(12)), [0x52, 12]);
+/// ```
 pub trait Encode {
     /// Appends the encoded value.
     fn encode(&self, sink: &mut Sink<'_>);
 }
 
 /// The compound types whose size is known only after their items.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Compound, Encode, Sink};
+///
+/// let mut bytes = Vec::new();
+/// let mut sink = Sink::from(&mut bytes);
+/// let mark = sink.begin();
+/// "red".encode(&mut sink);
+/// true.encode(&mut sink);
+/// sink.end(mark, Compound::List, 2);
+/// assert_eq!(bytes, b"\xc0\x07\x02\xa1\x03red\x41");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compound {
     /// `list` (AMQP 1.0 §1.6.22).
@@ -47,6 +86,19 @@ const LONG: u8 = 0x10;
 ///
 /// Appending never fails: a sink over fixed memory keeps counting beyond its end, and [`Sink::finish`] reports once
 /// whether everything fitted. So the position is the encoded size even where the memory is too small for it.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Encode, Sink};
+///
+/// let mut memory = [0; 16];
+/// let mut sink = Sink::new(&mut memory);
+/// "orders".encode(&mut sink);
+/// 12u32.encode(&mut sink);
+/// let size = sink.finish()?;
+/// assert_eq!(memory[..size], *b"\xa1\x06orders\x52\x0c");
+/// # Ok::<(), servicebus_core::wire::Full>(())
+/// ```
 #[derive(Debug)]
 pub struct Sink<'a> {
     /// Memory of a fixed size; none when it is memory that grows.
@@ -67,6 +119,14 @@ enum Growing<'a> {
 
 impl<'a> Sink<'a> {
     /// An empty sink over `bytes`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut memory = [0; 4];
+    /// let sink = Sink::new(&mut memory);
+    /// assert_eq!(sink.position(), 0);
+    /// ```
     #[inline]
     pub const fn new(bytes: &'a mut [u8]) -> Self {
         Self {
@@ -79,12 +139,28 @@ impl<'a> Sink<'a> {
     }
 
     /// The position of the next byte. In growing memory, earlier contents count.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut nothing = Sink::new(&mut []);
+    /// "orders".encode(&mut nothing);
+    /// assert_eq!(nothing.position(), 8);
+    /// ```
     #[inline]
     pub const fn position(&self) -> usize {
         self.len
     }
 
     /// Appends `bytes`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// Sink::from(&mut bytes).put(b"blue");
+    /// assert_eq!(bytes, b"blue");
+    /// ```
     #[cfg_attr(feature = "alloc", inline(always))]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put(&mut self, bytes: &[u8]) {
@@ -108,6 +184,14 @@ impl<'a> Sink<'a> {
     }
 
     /// Appends one byte.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// Sink::from(&mut bytes).put_byte(0x40);
+    /// assert_eq!(bytes, [0x40]);
+    /// ```
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put_byte(&mut self, byte: u8) {
@@ -115,6 +199,17 @@ impl<'a> Sink<'a> {
     }
 
     /// Appends a size of four bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// let mut sink = Sink::from(&mut bytes);
+    /// sink.put_byte(0xb0);
+    /// sink.put_size(4);
+    /// sink.put(b"blue");
+    /// assert_eq!(bytes, b"\xb0\0\0\0\x04blue");
+    /// ```
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put_size(&mut self, size: usize) {
@@ -135,6 +230,18 @@ impl<'a> Sink<'a> {
     }
 
     /// Forgets everything after `position`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// let mut sink = Sink::from(&mut bytes);
+    /// "red".encode(&mut sink);
+    /// let start = sink.position();
+    /// "blue".encode(&mut sink);
+    /// sink.truncate(start);
+    /// assert_eq!(bytes, b"\xa1\x03red");
+    /// ```
     pub fn truncate(&mut self, position: usize) {
         self.len = self.len.min(position);
         #[cfg(feature = "alloc")]
@@ -164,6 +271,16 @@ impl<'a> Sink<'a> {
     }
 
     /// Starts a compound value: reserves its head and returns the mark for [`Sink::end`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// let mut sink = Sink::from(&mut bytes);
+    /// let mark = sink.begin();
+    /// sink.end(mark, Compound::List, 0);
+    /// assert_eq!(bytes, [0x45]);
+    /// ```
     #[cfg_attr(feature = "alloc", inline)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn begin(&mut self) -> usize {
@@ -173,6 +290,18 @@ impl<'a> Sink<'a> {
     }
 
     /// Ends the compound value begun at `mark`, in the shortest form that fits.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut bytes = Vec::new();
+    /// let mut sink = Sink::from(&mut bytes);
+    /// let mark = sink.begin();
+    /// "color".encode(&mut sink);
+    /// "red".encode(&mut sink);
+    /// sink.end(mark, Compound::Map, 2);
+    /// assert_eq!(bytes, b"\xc1\x0d\x02\xa1\x05color\xa1\x03red");
+    /// ```
     pub fn end(&mut self, mark: usize, compound: Compound, count: usize) {
         if count == 0 && compound == Compound::List {
             self.truncate(mark);
@@ -202,6 +331,15 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// The memory is too small: the position is the size that it would need.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Compound, Encode, Full, Sink};
+    /// let mut memory = [0; 4];
+    /// let mut sink = Sink::new(&mut memory);
+    /// "orders".encode(&mut sink);
+    /// assert_eq!((sink.finish(), sink.position()), (Err(Full), 8));
+    /// ```
     #[inline]
     pub fn finish(&self) -> Result<usize, Full> {
         #[cfg(feature = "alloc")]

@@ -3,6 +3,14 @@
 use core::fmt;
 
 /// Up to 32 bytes that identify a delivery on its link (AMQP 1.0 §2.8.7).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Tag;
+///
+/// let tag = Tag::new(b"order-7");
+/// assert_eq!(tag.map(|tag| tag.as_bytes().len()), Some(7));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag {
     bytes: [u8; 32],
@@ -11,9 +19,22 @@ pub struct Tag {
 
 impl Tag {
     /// No bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Tag;
+    /// assert_eq!(Tag::EMPTY.as_bytes(), b"");
+    /// ```
     pub const EMPTY: Self = Self { bytes: [0; 32], len: 0 };
 
     /// A tag of these bytes; `None` when there are more than 32.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Tag;
+    /// assert!(Tag::new(&[7; 32]).is_some());
+    /// assert!(Tag::new(&[7; 33]).is_none());
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(tag: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -22,6 +43,12 @@ impl Tag {
     }
 
     /// A number as a tag.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Tag;
+    /// assert_eq!(Tag::number(258).as_bytes(), [0, 0, 1, 2]);
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn number(number: u32) -> Self {
         let [a, b, c, d] = number.to_be_bytes();
@@ -31,6 +58,12 @@ impl Tag {
     }
 
     /// The tag's bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Tag;
+    /// assert_eq!(Tag::number(7).as_bytes(), [0, 0, 0, 7]);
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }

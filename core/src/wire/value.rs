@@ -4,16 +4,39 @@ use crate::time::Timestamp;
 use core::fmt;
 
 /// An ASCII name (AMQP 1.0 §1.6.21).
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Reader, Symbol, to_vec};
+///
+/// let bytes = to_vec(&Symbol::new("ANONYMOUS"));
+/// let mechanism: Symbol<'_> = Reader::new(&bytes).read()?;
+/// assert_eq!(mechanism.to_string(), "ANONYMOUS");
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol<'a>(&'a str);
 
 impl<'a> Symbol<'a> {
     /// A symbol of this text; characters outside ASCII are the caller's mistake and are sent as they are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Symbol, Value};
+    /// const PRODUCT: Symbol<'static> = Symbol::new("product");
+    /// assert_eq!(Value::from(PRODUCT), Value::symbol("product"));
+    /// ```
     pub const fn new(text: &'a str) -> Self {
         Self(text)
     }
 
     /// The symbol's text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Symbol;
+    /// assert_eq!(Symbol::new("product").as_str(), "product");
+    /// ```
     pub const fn as_str(self) -> &'a str {
         self.0
     }
@@ -32,15 +55,39 @@ impl fmt::Display for Symbol<'_> {
 }
 
 /// A UUID in network order (AMQP 1.0 §1.6.18). As text it has its usual form, in lower case.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::Uuid;
+///
+/// let lock_token = Uuid(0x67e5_5044_10b1_426f_9247_bb68_0e5f_e0c8_u128.to_be_bytes());
+/// assert_eq!(lock_token.to_string(), "67e55044-10b1-426f-9247-bb680e5fe0c8");
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
 /// The text of a UUID: 32 hexadecimal digits in five groups.
+///
+/// # Examples
+/// A text without an allocator:
+///
+/// ```
+/// use servicebus_core::wire::{Uuid, UuidText};
+///
+/// let text: UuidText = Uuid([0x11; 16]).text();
+/// assert!(text.as_str().starts_with("11111111-"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct UuidText([u8; 36]);
 
 impl UuidText {
     /// The text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Uuid;
+    /// assert_eq!(Uuid([0x11; 16]).text().as_str(), "11111111-1111-1111-1111-111111111111");
+    /// ```
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -48,6 +95,12 @@ impl UuidText {
 
 impl Uuid {
     /// Its text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Uuid;
+    /// assert_eq!(Uuid([0xab; 16]).text().as_str().len(), 36);
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn text(self) -> UuidText {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -78,6 +131,19 @@ impl fmt::Debug for Uuid {
 }
 
 /// Any AMQP value. Compound values are views that decode their items on demand.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Reader, Value};
+///
+/// let quantity = match Reader::new(b"\x55\x0c").value()? {
+///     Value::Int(number) => i64::from(number),
+///     Value::Long(number) => number,
+///     other => panic!("no quantity: {other}"),
+/// };
+/// assert_eq!(quantity, 12);
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -136,16 +202,36 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// A symbol of this text: what names annotations.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::symbol("product").to_string(), "product");
+    /// assert_ne!(Value::symbol("product"), Value::String("product"));
+    /// ```
     pub const fn symbol(text: &'a str) -> Self {
         Self::Symbol(Symbol::new(text))
     }
 
     /// Whether this is `null`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert!(Value::from(None::<u32>).is_null());
+    /// ```
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
     /// The text of a string or symbol.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::symbol("red").as_str(), Some("red"));
+    /// assert_eq!(Value::Int(3).as_str(), None);
+    /// ```
     pub const fn as_str(&self) -> Option<&'a str> {
         match *self {
             Self::String(text) => Some(text),
@@ -155,6 +241,13 @@ impl<'a> Value<'a> {
     }
 
     /// Any integer type's value, when it fits. Peers disagree on widths (docs/evidence/wire-protocol.md §0 fact 10).
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Ubyte(3).as_i64(), Some(3));
+    /// assert_eq!(Value::Ulong(u64::MAX).as_i64(), None);
+    /// ```
     pub fn as_i64(&self) -> Option<i64> {
         Some(match *self {
             Self::Ubyte(v) => i64::from(v),
@@ -170,6 +263,12 @@ impl<'a> Value<'a> {
     }
 
     /// A binary's bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Binary(b"blue").as_bytes(), Some(&b"blue"[..]));
+    /// ```
     pub const fn as_bytes(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Binary(bytes) => Some(bytes),
@@ -178,6 +277,15 @@ impl<'a> Value<'a> {
     }
 
     /// A timestamp's value.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// use servicebus_core::time::Timestamp;
+    ///
+    /// let enqueued = Value::Timestamp(Timestamp::from_secs(1_700_000_000));
+    /// assert_eq!(enqueued.as_timestamp(), Some(Timestamp::from_secs(1_700_000_000)));
+    /// ```
     pub const fn as_timestamp(&self) -> Option<Timestamp> {
         match *self {
             Self::Timestamp(timestamp) => Some(timestamp),
@@ -187,6 +295,17 @@ impl<'a> Value<'a> {
 }
 
 /// A list's items, decoded on demand.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Value, encode_list};
+///
+/// let mut memory = [0; 32];
+/// let list = encode_list(&["red".into(), "blue".into()], &mut memory)?;
+/// let colors = list.iter().filter_map(|item| item.ok()?.as_str());
+/// assert_eq!(colors.collect::<Vec<_>>(), ["red", "blue"]);
+/// # Ok::<(), servicebus_core::wire::Full>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct List<'a> {
     pub(super) count: u32,
@@ -195,17 +314,44 @@ pub struct List<'a> {
 
 impl List<'_> {
     /// How many items the list claims.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{List, Reader};
+    /// let list: List<'_> = Reader::new(b"\xc0\x03\x02\x41\x42").read()?;
+    /// assert_eq!(list.len(), 2);
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub const fn len(&self) -> usize {
         self.count as usize
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{List, Reader};
+    /// let list: List<'_> = Reader::new(b"\x45").read()?;
+    /// assert!(list.is_empty());
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
 /// A map's entries, decoded on demand.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Value, encode_map};
+///
+/// let mut memory = [0; 64];
+/// let map = encode_map(&[("color".into(), "red".into()), ("quantity".into(), 3.into())], &mut memory)?;
+/// assert_eq!(map.get("color"), Some(Value::String("red")));
+/// assert_eq!(Value::Map(map).to_string(), "{color: red, quantity: 3}");
+/// # Ok::<(), servicebus_core::wire::Full>(())
+/// ```
 #[derive(Clone, Copy, PartialEq)]
 pub struct Map<'a> {
     /// Keys and values together.
@@ -215,25 +361,64 @@ pub struct Map<'a> {
 
 impl<'a> Map<'a> {
     /// The map without entries.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Map, to_vec};
+    /// assert_eq!(Map::EMPTY.iter().count(), 0);
+    /// assert_eq!(to_vec(&Map::EMPTY), [0xc1, 1, 0]);
+    /// ```
     pub const EMPTY: Self = Self { count: 0, items: &[] };
 
     /// The map of `entries` keys and values that lie encoded in `items`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Map, Value};
+    /// let map = Map::of_encoded(1, b"\xa1\x05color\xa1\x03red");
+    /// assert_eq!(map.get("color"), Some(Value::String("red")));
+    /// ```
     pub const fn of_encoded(entries: u32, items: &'a [u8]) -> Self {
         Self { count: entries.saturating_mul(2), items }
     }
 
     /// How many entries the map claims.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::encode_map;
+    /// # let mut memory = [0; 32];
+    /// let map = encode_map(&[("color".into(), "red".into())], &mut memory)?;
+    /// assert_eq!(map.len(), 1);
+    /// # Ok::<(), servicebus_core::wire::Full>(())
+    /// ```
     pub const fn len(&self) -> usize {
         self.count as usize / 2
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Map;
+    /// assert!(Map::EMPTY.is_empty());
+    /// ```
     pub const fn is_empty(&self) -> bool {
         self.count < 2
     }
 }
 
 /// An array's items, decoded on demand.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::{Array, Reader};
+///
+/// let counts: Array<'_> = Reader::new(b"\xe0\x04\x02\x50\x01\x02").read()?;
+/// let numbers = counts.iter().filter_map(|item| item.ok()?.as_i64());
+/// assert_eq!(numbers.sum::<i64>(), 3);
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Array<'a> {
     pub(super) count: u32,
@@ -246,17 +431,45 @@ impl<'a> Array<'a> {
     pub(super) const EMPTY: Self = Self { count: 0, constructor: &[], items: &[] };
 
     /// How many items the array claims.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Array, Reader};
+    /// let array: Array<'_> = Reader::new(b"\xe0\x04\x02\x50\x01\x02").read()?;
+    /// assert_eq!(array.len(), 2);
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub const fn len(&self) -> usize {
         self.count as usize
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::{Array, Reader};
+    /// let array: Array<'_> = Reader::new(b"\xe0\x02\x00\x50").read()?;
+    /// assert!(array.is_empty());
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
 /// A value with a descriptor.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::messaging::Released;
+/// use servicebus_core::wire::{Described, Reader, Value, to_vec};
+///
+/// let bytes = to_vec(&Released {});
+/// let described: Described<'_> = Reader::new(&bytes).read()?;
+/// assert_eq!(described.code(), Some(0x26));
+/// assert!(matches!(described.value()?, Value::List(fields) if fields.is_empty()));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq)]
 pub struct Described<'a> {
     /// The encoded descriptor.

@@ -39,6 +39,19 @@ impl<'a> Items<'a> {
 /// the size of the program; [`View::whole`] decodes all of them at once.
 ///
 /// A malformed field reads as absent, and [`View::check`] reports it. Fields that are not read are not decoded.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::wire::performative::Open;
+/// use servicebus_core::wire::{Reader, View, to_vec};
+///
+/// let bytes = to_vec(&Open { channel_max: 4_999, ..Open::new("till-3") });
+/// let mut open: View<'_, Open<'_>> = Reader::new(&bytes).read()?;
+/// let (container, channels) = (open.container_id(), open.channel_max());
+/// open.check()?;
+/// assert_eq!((container, channels), ("till-3", 4_999));
+/// # Ok::<(), servicebus_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct View<'a, T> {
     items: Items<'a>,
@@ -73,6 +86,19 @@ impl<'a, T> View<'a, T> {
     ///
     /// # Errors
     /// The first thing that was.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::performative::Open;
+    /// # use servicebus_core::wire::{Reader, View};
+    /// let without_fields = [0x00, 0x53, 0x10, 0x45];
+    /// let mut open: View<'_, Open<'_>> = Reader::new(&without_fields).read()?;
+    /// assert!(open.check().is_ok());
+    /// assert_eq!(open.container_id(), "");
+    /// let error = open.check().map_err(|error| error.to_string());
+    /// assert_eq!(error, Err("mandatory field container_id is missing".to_owned()));
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     pub fn check(&self) -> Result<(), DecodeError> {
         self.items.cursor.check()
     }
@@ -90,6 +116,17 @@ impl<'a, T> View<'a, T> {
     ///
     /// # Errors
     /// What is wrong with one of them.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::performative::Detach;
+    /// # use servicebus_core::wire::{Reader, View, to_vec};
+    /// let sent = Detach { handle: 3, closed: true, error: None };
+    /// let bytes = to_vec(&sent);
+    /// let mut detach: View<'_, Detach<'_>> = Reader::new(&bytes).read()?;
+    /// assert_eq!(detach.whole()?, sent);
+    /// # Ok::<(), servicebus_core::wire::DecodeError>(())
+    /// ```
     #[expect(private_bounds, reason = "every composite type is made of its fields")]
     pub fn whole(&mut self) -> Result<T, DecodeError>
     where
