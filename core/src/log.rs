@@ -120,7 +120,8 @@ macro_rules! in_span {
     };
 }
 
-/// A future inside of a span with the official SDKs' name (docs/evidence/sdk-features.md §9) and the entity.
+/// A future inside of a span with the official SDKs' name and the entity.
+// docs/evidence/sdk-features.md §9
 macro_rules! spanned {
     ($name:literal, $entity:expr, $future:expr) => {{
         let future = $future;

@@ -203,11 +203,12 @@ pub struct Timestamp {
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self::from_millis(0);
-    /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set" (docs/evidence/wire-protocol.md
-    /// §4.7).
+    /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set".
+    // docs/evidence/wire-protocol.md §4.7
     #[doc(hidden)]
     pub const DOTNET_MIN: Self = Self::from_millis(-62_135_596_800_000);
-    /// .NET's `DateTime.MaxValue` as AMQP encodes it (docs/evidence/wire-protocol.md §5, `get-message-sessions`).
+    /// .NET's `DateTime.MaxValue` as AMQP encodes it.
+    // docs/evidence/wire-protocol.md §5, `get-message-sessions`
     #[doc(hidden)]
     pub const DOTNET_MAX: Self = Self::from_millis(253_402_300_800_000);
 
@@ -231,7 +232,8 @@ impl Timestamp {
         self.as_millis().div_euclid(1_000)
     }
 
-    /// .NET ticks: 100 ns since 0001-01-01 (docs/evidence/wire-protocol.md §4.6).
+    /// .NET ticks: 100 ns since 0001-01-01.
+    // docs/evidence/wire-protocol.md §4.6
     #[doc(hidden)]
     pub const fn as_dotnet_ticks(self) -> i64 {
         self.as_millis().saturating_mul(10_000).saturating_add(621_355_968_000_000_000)

@@ -1,5 +1,6 @@
-//! The configuration file of Microsoft's emulator (docs/evidence/wire-protocol.md §9): JSON with comments, without its
-//! caps on how many and how long. A key that is not known is an error that names its place.
+//! The configuration file of Microsoft's emulator: JSON with comments, without its caps on how many and how long. A key
+//! that is not known is an error that names its place.
+// docs/evidence/wire-protocol.md §9
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
 use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
@@ -330,7 +331,8 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
     Ok(SubscriptionBlueprint { name, description, rules })
 }
 
-/// Filters and actions have it where .NET wrote them; it has no meaning (docs/evidence/field-reports.md F59).
+/// Filters and actions have it where .NET wrote them; it has no meaning.
+// docs/evidence/field-reports.md F59
 const REQUIRES_PREPROCESSING: &str = "RequiresPreprocessing";
 
 fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {

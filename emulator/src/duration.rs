@@ -5,7 +5,8 @@ use core::time::Duration;
 /// The longest span of .NET as Java writes it; .NET itself writes `P10675199DT2H48M5.4775807S`.
 const LONGEST: Duration = Duration::new(922_337_203_685, 477_000_000);
 
-/// A span as a limit: the longest there is stands for none (docs/evidence/field-reports.md F25).
+/// A span as a limit: the longest there is stands for none.
+// docs/evidence/field-reports.md F25
 pub fn limit(duration: Duration) -> Option<Duration> {
     Some(duration).filter(|duration| *duration < LONGEST)
 }

@@ -7,7 +7,6 @@
 pub mod administration;
 mod network;
 mod task;
-#[cfg(all(feature = "administration", feature = "serde"))]
 #[doc = include_str!("tour.md")]
 pub mod tour {}
 

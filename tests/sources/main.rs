@@ -12,6 +12,7 @@ mod layers;
 mod parts;
 mod pinned;
 mod public_futures;
+mod rustdoc;
 mod sentences;
 mod versions;
 mod wire_names;

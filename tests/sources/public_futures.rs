@@ -15,7 +15,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItem, Item, ReturnType, Signature, TraitItem, Type, Visibility};
 
 /// Where public futures are looked for, by crate.
-const CRATES: [(&str, &str); 5] = [
+pub(crate) const CRATES: [(&str, &str); 5] = [
     ("servicebus-core", "core/src"),
     ("servicebus-tokio", "runtime-tokio/src"),
     ("servicebus-async-std", "runtime-async-std/src"),
@@ -23,11 +23,11 @@ const CRATES: [(&str, &str); 5] = [
     ("servicebus-emulator", "emulator/src"),
 ];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the folder can be read") {
         let path = entry.expect("the folder can be read").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -69,11 +69,11 @@ impl<'ast> Visit<'ast> for Mentions<'_> {
     }
 }
 
-fn is_public(visibility: &Visibility) -> bool {
+pub(crate) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-fn is_test(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
     })
@@ -103,7 +103,7 @@ fn hides_none(scope: &str, hidden: &syn::Macro) {
 }
 
 /// The last name of a type's path, through references.
-fn name_of(kind: &Type) -> Option<String> {
+pub(crate) fn name_of(kind: &Type) -> Option<String> {
     match kind {
         Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
         Type::Reference(reference) => name_of(&reference.elem),

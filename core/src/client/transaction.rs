@@ -1,4 +1,5 @@
-//! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4, docs/evidence/wire-protocol.md §3.6).
+//! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4).
+// docs/evidence/wire-protocol.md §3.6
 
 use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
 use super::sender::{Sending, SendingEncoded};

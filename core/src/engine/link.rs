@@ -713,7 +713,8 @@ impl<S: Storage> Connection<S> {
     }
 }
 
-/// The attach that refuses a link: null termini and nothing else (docs/evidence/service-evidence.md §1).
+/// The attach that refuses a link: null termini and nothing else.
+// docs/evidence/service-evidence.md §1
 pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
     Attach {
         name,

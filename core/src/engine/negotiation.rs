@@ -8,7 +8,8 @@ use crate::wire::frame::{Frame, Kind, Protocol};
 use crate::wire::sasl::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome, SaslView};
 use crate::wire::{Multiple, Reader, Symbol};
 
-/// What a server offers, in the service's order (docs/evidence/service-evidence.md §1).
+/// What a server offers, in the service's order.
+// docs/evidence/service-evidence.md §1
 const MECHANISMS: [Symbol<'static>; 4] =
     [Symbol::new("MSSBCBS"), Symbol::new("PLAIN"), Symbol::new("ANONYMOUS"), Symbol::new("EXTERNAL")];
 

@@ -45,8 +45,8 @@ pub(super) struct Session {
     pub(super) next_event: u32,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
-    /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps
-    /// (docs/evidence/wire-protocol.md §0 fact 7).
+    /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps.
+    // docs/evidence/wire-protocol.md §0 fact 7
     pub(super) next_delivery_id: u32,
     /// The transfer-id of the next frame we expect.
     pub(super) next_incoming_id: u32,
@@ -132,8 +132,8 @@ impl Session {
     }
 
     /// Counts an incoming transfer frame: `None` when it exceeds the window, else whether to renew the window.
-    /// It is renewed at half, whether or not any link has a flow to send (docs/evidence/peers.md: a window that is
-    /// never re-advertised without link flow).
+    /// It is renewed at half, whether or not any link has a flow to send.
+    // docs/evidence/peers.md: a window that is never re-advertised without link flow
     pub(super) fn on_transfer(&mut self) -> Option<bool> {
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
         self.incoming_promised = self.incoming_promised.checked_sub(1)?;

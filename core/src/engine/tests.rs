@@ -391,8 +391,8 @@ fn touched_for_each_link(sessions: u16) -> usize {
     touched / all.len()
 }
 
-/// No step of a link walks the links, sessions or deliveries that there are beside it (docs/evidence/field-reports.md
-/// C22).
+/// No step of a link walks the links, sessions or deliveries that there are beside it.
+// docs/evidence/field-reports.md C22
 #[test]
 fn a_link_costs_the_same_however_many_there_are_c22() {
     let (few, many) = (touched_for_each_link(1), touched_for_each_link(24));

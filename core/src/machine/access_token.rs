@@ -1,7 +1,8 @@
-//! Tokens of a credential outside of the connection string, such as Entra ID's (docs/evidence/wire-protocol.md §2.2):
-//! what passes between the driver, which asks for them, `tokens` and `channels`.
+//! Tokens of a credential outside of the connection string, such as Entra ID's: what passes between the driver, which
+//! asks for them, `tokens` and `channels`.
 //!
 //! A program whose driver has no credential is linked without any of this.
+// docs/evidence/wire-protocol.md §2.2
 
 use super::timers::{Timer, client};
 use super::tokens::{Audience, SAS_TOKEN};

@@ -1,5 +1,5 @@
-//! Links: attached when they are needed and may be, and again when they were lost (docs/evidence/wire-protocol.md §1.5,
-//! §6.4).
+//! Links: attached when they are needed and may be, and again when they were lost.
+// docs/evidence/wire-protocol.md §1.5, §6.4
 
 use super::attachment::{Attachment, ReceiveMode, Work};
 use super::id::EndpointId;

@@ -2,7 +2,8 @@
 
 use crate::engine::LinkId;
 
-/// Whether a receiver locks messages or takes them at once (docs/evidence/wire-protocol.md §4.1).
+/// Whether a receiver locks messages or takes them at once.
+// docs/evidence/wire-protocol.md §4.1
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReceiveMode {
     /// Messages are locked until they are settled.

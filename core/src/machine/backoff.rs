@@ -6,7 +6,8 @@ use crate::time::{Instant, Millis};
 
 /// A connection or link that lived for this long, or has moved a delivery, is healthy: its failures are forgotten, and
 /// when it is lost it comes back at once. One that is lost sooner counts as a failed attempt, or it would come back in
-/// a tight loop (docs/evidence/field-reports.md C17, H2).
+/// a tight loop.
+// docs/evidence/field-reports.md C17, H2
 pub(crate) const HEALTHY: Millis = Millis::from_secs(30);
 
 /// Attempts that failed in a row.

@@ -1,9 +1,9 @@
-//! Channels: the pairs of links to `$cbs` and to `<entity>/$management`, and the requests that travel over them
-//! (docs/evidence/wire-protocol.md §2, §5).
+//! Channels: the pairs of links to `$cbs` and to `<entity>/$management`, and the requests that travel over them.
 //!
 //! A channel's requests are in three chains: those that wait to be sent and whose responses wait for the application, the
 //! others that wait, which do not wait behind them, and those that are encoded or were sent. A channel is marked when its
 //! waiting requests may be sent.
+// docs/evidence/wire-protocol.md §2, §5
 
 use super::Failure;
 use super::backoff::Backoff;

@@ -1,4 +1,5 @@
-//! Closing: nothing stays locked at the service for something that is closed (docs/evidence/invariants.md §1 row 4).
+//! Closing: nothing stays locked at the service for something that is closed.
+// docs/evidence/invariants.md §1 row 4
 
 use super::attachment::{Attachment, ReceiveMode};
 use super::credit::PATIENCE;

@@ -1,5 +1,5 @@
-//! Credit: what receivers want and have granted, drains and their time-outs, and the receivers that wait for a place
-//! (docs/evidence/invariants.md §1 rows 4–11).
+//! Credit: what receivers want and have granted, drains and their time-outs, and the receivers that wait for a place.
+// docs/evidence/invariants.md §1 rows 4–11
 
 use crate::storage::{Features, Marks, MarksOf, Slots, Storage, room};
 use crate::time::{Instant, Millis};
@@ -22,7 +22,8 @@ const SICK: Millis = Millis::new(500);
 
 /// The credit that one more grant may add when `free` deliveries have room and `others` links may still come without
 /// any. The first message of a link always has room; of the rest, a grant `halves` what there is, so that an appetite
-/// without bounds leaves some to others (docs/evidence/field-reports.md C12).
+/// without bounds leaves some to others.
+// docs/evidence/field-reports.md C12
 fn share(free: usize, others: usize, has_some: bool, halves: bool) -> u32 {
     // Requests, their responses and a message to send need places as well, or nothing would ever be settled.
     let spare = free.saturating_sub(RESERVE);

@@ -1,5 +1,5 @@
-//! Drains: they take back unused credit, and probe whether a silent link is alive
-//! (docs/evidence/invariants.md §1 rows 1, 4–10).
+//! Drains: they take back unused credit, and probe whether a silent link is alive.
+// docs/evidence/invariants.md §1 rows 1, 4–10
 
 use super::attachment::Attachment;
 use super::credit::{ANSWER, Next, PATIENCE, SILENCE};
@@ -44,7 +44,8 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// A receive has begun: a drain proves before its end that the link is alive, so that it ends in time and its
-    /// result is true (docs/evidence/field-reports.md H5). Its deadline is reached in two steps.
+    /// result is true. Its deadline is reached in two steps.
+    // docs/evidence/field-reports.md H5
     pub(super) fn prove_before(&mut self, operation: OperationId, clock: Clock) {
         let call = operation.0.index;
         let Some(deadline) = self.timers.get(Timer::Call, call) else { return };
@@ -110,8 +111,9 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// A drain was not answered in its time, or a link has been silent for long. A link can be gone without a word
-    /// while the connection is well (docs/evidence/invariants.md §1 row 1): the answer to a drain proves that it is
-    /// not, and a link that gives none is replaced.
+    /// while the connection is well: the answer to a drain proves that it is not, and a link that gives none is
+    /// replaced.
+    // docs/evidence/invariants.md §1 row 1
     pub(super) fn credit_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get(place) else { return };
         if endpoint.is_closing() || self.link_up.is_leaving() {

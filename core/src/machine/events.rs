@@ -19,7 +19,8 @@ use crate::wire::messaging::{self, DeliveryState, Rejected};
 use crate::wire::performative::{Attach, ErrorCondition, PerformativeView};
 use crate::wire::{Map, View};
 
-/// The limit of a batch, if the service announces it (docs/evidence/wire-protocol.md §3.3).
+/// The limit of a batch, if the service announces it.
+// docs/evidence/wire-protocol.md §3.3
 const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 
 /// Sees frames while their bytes are there.

@@ -59,8 +59,8 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Where places are few, all of them may be promised to receivers that came first: while a receiver has none, the
-    /// one with the most unused credit gives it back by a drain, and asks for its share anew
-    /// (docs/evidence/field-reports.md C12).
+    /// one with the most unused credit gives it back by a drain, and asks for its share anew.
+    // docs/evidence/field-reports.md C12
     pub(super) fn take_back_credit(&mut self, clock: Clock) {
         if !S::Payloads::BOUNDED || !self.starved {
             return;

@@ -1,4 +1,5 @@
-//! Receivers of sessions: they hold a session as long as their link lives (docs/evidence/wire-protocol.md §4.6).
+//! Receivers of sessions: they hold a session as long as their link lives.
+// docs/evidence/wire-protocol.md §4.6
 
 use super::calls::Outcome;
 use super::id::{EndpointId, OperationId, SessionLockId};
@@ -150,8 +151,8 @@ impl<S: Storage> ClientMachine<S> {
         self.poll_asked(clock, operation, owner, entity, &request, transaction)
     }
 
-    /// Whether a session was taken over recently: for a while the service may reject its new holder
-    /// (docs/evidence/pinned-behaviour.md SES44).
+    /// Whether a session was taken over recently: for a while the service may reject its new holder.
+    // docs/evidence/pinned-behaviour.md SES44
     pub(super) fn is_taking_over(&self, id: EndpointId) -> bool {
         self.links.find(id).is_some_and(|endpoint| {
             endpoint.session_lock().is_some_and(|lock| self.session_locks.took_over(lock)) && endpoint.is_up()

@@ -1,6 +1,7 @@
 //! Locks that are kept alive: entries of a table with a deadline each, not tasks. They are renewed while the
-//! application's code is busy, on any runtime, without an allocator and in virtual time (docs/evidence/invariants.md §1
-//! rows 13–15). `renewing.rs` sends their requests.
+//! application's code is busy, on any runtime, without an allocator and in virtual time. `renewing.rs` sends their
+//! requests.
+// docs/evidence/invariants.md §1 rows 13–15
 
 use super::backoff::Backoff;
 use super::id::{EndpointId, RenewalId, RequestId};

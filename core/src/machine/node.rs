@@ -1,5 +1,5 @@
-//! The pairs of links that requests travel over: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
-//! §5).
+//! The pairs of links that requests travel over: `$cbs` and `<entity>/$management`.
+// docs/evidence/wire-protocol.md §2, §5
 
 use super::channels::Links;
 use super::id::{EntityId, TokenId};

@@ -1,4 +1,5 @@
-//! Messages that are kept ready for calls to come (docs/evidence/invariants.md §1 row 11).
+//! Messages that are kept ready for calls to come.
+// docs/evidence/invariants.md §1 row 11
 
 use super::attachment::ReceiveMode;
 use super::id::EndpointId;
@@ -18,7 +19,8 @@ fn locked_until(message: &[u8]) -> Option<Timestamp> {
 
 impl<S: Storage> ClientMachine<S> {
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
-    /// has come is released (docs/evidence/invariants.md §1 row 11). What was settled when it came is kept.
+    /// has come is released. What was settled when it came is kept.
+    // docs/evidence/invariants.md §1 row 11
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         if self.links.find(endpoint).is_none_or(|found| found.is_closing()) {
             return;
@@ -60,7 +62,8 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whoever pauses lets no lock run out: that would count as a failed delivery, and in the end dead-letter the
-    /// messages (docs/evidence/invariants.md §1 row 11).
+    /// messages.
+    // docs/evidence/invariants.md §1 row 11
     pub(super) fn pause_idle(&mut self, place: u32, clock: Clock) {
         let closes = self.links.get(place).is_none_or(|endpoint| endpoint.is_closing());
         if closes || !self.credit.idle(place) {

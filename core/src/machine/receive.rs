@@ -1,5 +1,5 @@
-//! Receiving: calls that wait for messages, and the messages that wait for the application
-//! (docs/evidence/invariants.md §1 rows 4–10).
+//! Receiving: calls that wait for messages, and the messages that wait for the application.
+// docs/evidence/invariants.md §1 rows 4–10
 
 use super::attach::is_of_room;
 use super::attachment::{Attachment, ReceiveMode};

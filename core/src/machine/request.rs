@@ -1,5 +1,5 @@
-//! Requests and responses over a pair of links: `$cbs` and `<entity>/$management` (docs/evidence/wire-protocol.md §2,
-//! §5).
+//! Requests and responses over a pair of links: `$cbs` and `<entity>/$management`.
+// docs/evidence/wire-protocol.md §2, §5
 
 use super::calls::{Outcome, State};
 use super::channels::{Channels, Links, Row};
@@ -162,8 +162,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Sends a request to an entity's `$management`; the link of `endpoint` is named as the associated one
-    /// (docs/evidence/wire-protocol.md §5).
+    /// Sends a request to an entity's `$management`; the link of `endpoint` is named as the associated one.
+    // docs/evidence/wire-protocol.md §5
     pub(super) fn ask(
         &mut self,
         clock: Clock,

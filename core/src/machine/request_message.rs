@@ -1,4 +1,5 @@
-//! Requests and responses as messages (docs/evidence/wire-protocol.md §2, §5).
+//! Requests and responses as messages.
+// docs/evidence/wire-protocol.md §2, §5
 
 use super::{Cause, Failure};
 use crate::servicebus::Reason;
@@ -8,7 +9,8 @@ use crate::wire::messaging::{MessageId, Properties, put_section};
 use crate::wire::{Encode, Map, MapWriter, Sink, Uuid, Value};
 
 /// Names a request in its message-id: place and generation, so that a late response is never taken for that of a later
-/// request. A UUID, as the Python SDK has it (docs/evidence/wire-protocol.md §2).
+/// request. A UUID, as the Python SDK has it.
+// docs/evidence/wire-protocol.md §2
 pub(super) fn request_id(key: Key) -> Uuid {
     Uuid((u128::from(key.index) << 96 | u128::from(key.generation.get()) << 64).to_be_bytes())
 }
@@ -62,8 +64,8 @@ fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
     map.get(one).or_else(|| map.get(other))
 }
 
-/// The status of a response, and its failure. `$cbs` and `$management` spell the keys differently
-/// (docs/evidence/wire-protocol.md §0 fact 12).
+/// The status of a response, and its failure. `$cbs` and `$management` spell the keys differently.
+// docs/evidence/wire-protocol.md §0 fact 12
 #[inline(never)]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
     let malformed = || Failure::new(Cause::Malformed);

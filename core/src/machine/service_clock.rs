@@ -7,7 +7,8 @@
 use super::Clock;
 use crate::time::{Instant, Millis, Timestamp};
 
-/// The longest lock that an entity can have (docs/evidence/service-evidence.md, lock durations).
+/// The longest lock that an entity can have.
+// docs/evidence/service-evidence.md, lock durations
 pub(super) const LONGEST_LOCK: Millis = Millis::from_secs(300);
 /// The shortest lock that an entity can have.
 pub(super) const SHORTEST_LOCK: Millis = Millis::from_secs(5);

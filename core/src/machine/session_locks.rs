@@ -1,5 +1,5 @@
-//! Locks of sessions: asked for with a receiver's link, held as long as that lives (docs/evidence/wire-protocol.md
-//! §4.6).
+//! Locks of sessions: asked for with a receiver's link, held as long as that lives.
+// docs/evidence/wire-protocol.md §4.6
 
 use super::id::SessionLockId;
 use crate::servicebus::lock_token::LockToken;
@@ -9,10 +9,12 @@ use crate::storage::{Storage, Table, TableOf, room};
 use crate::time::{Millis, Timestamp};
 use crate::wire::{Full, Map};
 
-/// Until when a session is locked, in .NET ticks (docs/evidence/wire-protocol.md §4.6).
+/// Until when a session is locked, in .NET ticks.
+// docs/evidence/wire-protocol.md §4.6
 const LOCKED_UNTIL: &str = "com.microsoft:locked-until-utc";
 /// The retry interval while the service may reject the new holder of a session: until the link is healthy, thirty
-/// seconds after the takeover (docs/evidence/pinned-behaviour.md SES44).
+/// seconds after the takeover.
+// docs/evidence/pinned-behaviour.md SES44
 pub(super) const TAKEOVER_POLL: Millis = Millis::new(100);
 
 /// The lock of a session that a receiver asks for, or has.

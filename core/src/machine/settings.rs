@@ -33,8 +33,9 @@ pub struct Settings<S: Storage> {
     /// A connection is opened in one round trip instead of three: the SASL mechanism is chosen, and the connection, the
     /// session and the links of `$cbs` are opened, before the service has answered its part. On by default in fixed
     /// storage, for radios. The order of the answers stays the same; that the service accepts this is concluded from
-    /// its known behaviour (docs/evidence/service-evidence.md §1), and was not observed. So when such a connection
-    /// fails before the service's open, the next one waits for each answer; the first way that works is kept.
+    /// its known behaviour, and was not observed. So when such a connection fails before the service's open, the next
+    /// one waits for each answer; the first way that works is kept.
+    // docs/evidence/service-evidence.md §1
     pub pipelined_opening: bool,
     /// Transactions may span several entities: each AMQP session for messages begins with a coordinator, which requests
     /// that from the service. The client then receives from one entity only, the first that it receives from.

@@ -1,5 +1,5 @@
-//! Settling: on the message's link while that lives, else through `$management` (docs/evidence/invariants.md §1 row
-//! 25).
+//! Settling: on the message's link while that lives, else through `$management`.
+// docs/evidence/invariants.md §1 row 25
 
 use super::calls::{Outcome, State};
 use super::hold::Hold;

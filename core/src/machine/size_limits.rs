@@ -10,7 +10,8 @@ pub struct SizeLimits {
     pub batch: u64,
 }
 
-/// The limits that senders assume when the link announces none (docs/evidence/wire-protocol.md §3.3).
+/// The limits that senders assume when the link announces none.
+// docs/evidence/wire-protocol.md §3.3
 const DEFAULT_SIZE: u64 = 1 << 20;
 /// The limit of a batch where a message may have less than a mebibyte.
 const STANDARD_SIZE: u64 = 1 << 18;

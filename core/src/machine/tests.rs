@@ -338,7 +338,8 @@ fn touched_for_a_message(others: usize) -> usize {
     world.touched / MESSAGES
 }
 
-/// No wake-up walks what waits (docs/evidence/field-reports.md C22).
+/// No wake-up walks what waits.
+// docs/evidence/field-reports.md C22
 #[test]
 fn a_message_costs_the_same_however_many_receivers_wait_c22() {
     let counts = [1, 100, 10_000].map(touched_for_a_message);

@@ -1,5 +1,5 @@
-//! The rights to use entities: one token each, put to `$cbs` and renewed before it ends (docs/evidence/wire-protocol.md
-//! §2).
+//! The rights to use entities: one token each, put to `$cbs` and renewed before it ends.
+// docs/evidence/wire-protocol.md §2
 
 use super::backoff::Backoff;
 use super::effect::Effect;
@@ -18,17 +18,20 @@ use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::Full;
 use core::fmt::Write;
 
-/// The type of a shared access signature; tokens of Entra ID are `jwt` (docs/evidence/wire-protocol.md §2.2).
+/// The type of a shared access signature; tokens of Entra ID are `jwt`.
+// docs/evidence/wire-protocol.md §2.2
 pub(super) const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
 
-/// How the service begins to say that a token has ended (docs/evidence/service-evidence.md §6).
+/// How the service begins to say that a token has ended.
+// docs/evidence/service-evidence.md §6
 const EXPIRED: &str = "ExpiredToken";
 
-/// How long a token that is signed here lives: as the official SDKs' (docs/evidence/wire-protocol.md §2.3).
+/// How long a token that is signed here lives: as the official SDKs'.
+// docs/evidence/wire-protocol.md §2.3
 const LIFETIME: Millis = Millis::from_secs(3_600);
 
-/// Pauses between attempts to put a token: from 3 s, doubled up to 60 s, without an end while the old one counts
-/// (docs/evidence/invariants.md §1 row 16).
+/// Pauses between attempts to put a token: from 3 s, doubled up to 60 s, without an end while the old one counts.
+// docs/evidence/invariants.md §1 row 16
 const PAUSES: RetryPolicy = RetryPolicy {
     max_retries: u32::MAX,
     delay: Duration::from_secs(3),
@@ -402,10 +405,11 @@ impl<S: Storage> Tokens<S> {
         }
     }
 
-    /// The audience of a token (docs/evidence/wire-protocol.md §2.2).
+    /// The audience of a token.
     ///
     /// # Errors
     /// One that does not fit.
+    // docs/evidence/wire-protocol.md §2.2
     pub(super) fn audience(&self, id: TokenId, settings: &Settings<S>) -> Result<Audience, Failure<S>> {
         let host = settings.parsed()?.host;
         let known = self.get(id).ok_or_else(|| Failure::new(Cause::Closed))?;

@@ -1,4 +1,5 @@
-//! Addresses of entities (docs/evidence/wire-protocol.md §0 fact 3, §2.2, §4.5).
+//! Addresses of entities.
+// docs/evidence/wire-protocol.md §0 fact 3, §2.2, §4.5
 
 use core::fmt;
 

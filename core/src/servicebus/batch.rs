@@ -1,4 +1,5 @@
-//! Messages that travel together (docs/evidence/wire-protocol.md §3.3).
+//! Messages that travel together.
+// docs/evidence/wire-protocol.md §3.3
 
 use super::as_message::AsMessage;
 use super::body::Body;
@@ -11,7 +12,8 @@ use crate::wire::messaging::{MessageId, put_section};
 use crate::wire::{Encode, Full, Sink, Uuid, measure, put_binary_head};
 use core::fmt;
 
-/// The message format of a batch (docs/evidence/wire-protocol.md §3.3).
+/// The message format of a batch.
+// docs/evidence/wire-protocol.md §3.3
 #[doc(hidden)]
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
@@ -47,7 +49,8 @@ impl fmt::Display for BatchError {
 
 impl core::error::Error for BatchError {}
 
-/// More messages than this are refused by the service (docs/evidence/pinned-behaviour.md SND21).
+/// More messages than this are refused by the service.
+// docs/evidence/pinned-behaviour.md SND21
 pub(crate) const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
@@ -119,10 +122,11 @@ impl<S: Storage> MessageBatch<S> {
     }
 
     /// Adds a message. The first one lends its message id, session id and partition key to the envelope, as the
-    /// official SDKs do (docs/evidence/wire-protocol.md §3.3).
+    /// official SDKs do.
     ///
     /// # Errors
     /// [`BatchError`]; the batch is unchanged then.
+    // docs/evidence/wire-protocol.md §3.3
     pub fn try_add(&mut self, message: &(impl AsMessage + ?Sized)) -> Result<(), BatchError> {
         let mut message = message.as_message();
         if message.needs_expiry() {

@@ -1,4 +1,5 @@
-//! Connection strings (docs/evidence/wire-protocol.md §9, §10).
+//! Connection strings.
+// docs/evidence/wire-protocol.md §9, §10
 
 use core::fmt;
 

@@ -10,7 +10,8 @@ use crate::wire::{Encode, Map, Sink, Symbol, Value};
 /// Application properties and their new values.
 pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 
-/// What becomes of a locked message (docs/evidence/wire-protocol.md §4.3).
+/// What becomes of a locked message.
+// docs/evidence/wire-protocol.md §4.3
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Disposition<'a> {
@@ -74,7 +75,8 @@ impl<'a> DeadLetterOptions<'a> {
     }
 }
 
-/// The longest reason and description of a dead letter, in characters (docs/evidence/field-reports.md C6).
+/// The longest reason and description of a dead letter, in characters.
+// docs/evidence/field-reports.md C6
 pub(crate) const MAX_DEAD_LETTER_TEXT: usize = 4_096;
 
 impl Disposition<'_> {

@@ -52,8 +52,9 @@ impl Default for Source<'_> {
     }
 }
 
-/// Application properties and annotations that the service sets (docs/evidence/wire-protocol.md §4.7), and annotations
-/// that have a field of their own in a message.
+/// Application properties and annotations that the service sets, and annotations that have a field of their own in a
+/// message.
+// docs/evidence/wire-protocol.md §4.7
 const NOT_FORWARDED: [&str; 13] = [
     DEAD_LETTER_REASON,
     DEAD_LETTER_ERROR_DESCRIPTION,

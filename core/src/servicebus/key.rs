@@ -1,4 +1,5 @@
-//! Names of what Service Bus keeps in the maps of a message (docs/evidence/wire-protocol.md §4.7).
+//! Names of what Service Bus keeps in the maps of a message.
+// docs/evidence/wire-protocol.md §4.7
 
 /// `x-opt-partition-key`
 pub const PARTITION_KEY: &str = "x-opt-partition-key";
@@ -27,7 +28,8 @@ pub const DEAD_LETTER_REASON: &str = "DeadLetterReason";
 /// `DeadLetterErrorDescription`
 pub const DEAD_LETTER_ERROR_DESCRIPTION: &str = "DeadLetterErrorDescription";
 
-/// `traceparent`: the W3C trace context, as an application property (docs/evidence/sdk-features.md §9)
+/// `traceparent`: the W3C trace context, as an application property
+// docs/evidence/sdk-features.md §9
 pub const TRACEPARENT: &str = "traceparent";
 /// `tracestate`
 pub const TRACESTATE: &str = "tracestate";

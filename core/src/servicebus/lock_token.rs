@@ -1,4 +1,5 @@
-//! The token of a locked message or session (docs/evidence/wire-protocol.md §4.2, §5).
+//! The token of a locked message or session.
+// docs/evidence/wire-protocol.md §4.2, §5
 
 use crate::wire::Uuid;
 use core::fmt;

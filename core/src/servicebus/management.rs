@@ -1,4 +1,5 @@
-//! The operations of `<entity>/$management`: requests and responses (docs/evidence/wire-protocol.md §5).
+//! The operations of `<entity>/$management`: requests and responses.
+// docs/evidence/wire-protocol.md §5
 
 use super::disposition::{DeadLetterOptions, Disposition};
 use super::failure::{Cause, Failure};

@@ -1,4 +1,5 @@
-//! A message to be sent, as Service Bus knows it (docs/evidence/wire-protocol.md §3.1).
+//! A message to be sent, as Service Bus knows it.
+// docs/evidence/wire-protocol.md §3.1
 
 use super::argument::{Argument, is_longer};
 use super::body::Body;
@@ -10,10 +11,12 @@ use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, MapWriter, Sink, Symbol, Value};
 use core::fmt;
 
-/// Session ids, message ids and partition keys have this many characters at most (docs/evidence/wire-protocol.md §3.1).
+/// Session ids, message ids and partition keys have this many characters at most.
+// docs/evidence/wire-protocol.md §3.1
 pub(crate) const MAX_ID_LEN: usize = 128;
 
-/// The last expiry time that the service takes (docs/evidence/wire-protocol.md §3.1).
+/// The last expiry time that the service takes.
+// docs/evidence/wire-protocol.md §3.1
 const LAST_EXPIRY: Timestamp = Timestamp::from_millis(253_402_243_199_000);
 
 /// A message to be sent that borrows everything: it is made without an allocator and encoded without a copy. Fields
@@ -152,10 +155,11 @@ impl<'a> MessageRef<'a> {
         with_footer, footer;
     }
 
-    /// Checks what the service would refuse, before it travels (docs/evidence/wire-protocol.md §3.1).
+    /// Checks what the service would refuse, before it travels.
     ///
     /// # Errors
     /// The field that is wrong.
+    // docs/evidence/wire-protocol.md §3.1
     pub fn validate(&self) -> Result<(), InvalidMessage> {
         let ids = [
             (self.message_id.and_then(|id| id.as_str()), Argument::MessageId),
@@ -184,7 +188,8 @@ impl<'a> MessageRef<'a> {
     }
 
     /// Adds the times of creation and expiry if the header cannot tell how long it lives. The service takes the
-    /// difference of the two (docs/evidence/service-evidence.md §10), so that no clock has to be right.
+    /// difference of the two, so that no clock has to be right.
+    // docs/evidence/service-evidence.md §10
     #[inline(never)]
     pub(crate) fn set_expiry(&mut self, utc: Timestamp) {
         if let Some(life) = self.time_to_live.filter(|_| self.needs_expiry()) {

@@ -1,4 +1,5 @@
-//! What the service means by an error (docs/evidence/wire-protocol.md §6).
+//! What the service means by an error.
+// docs/evidence/wire-protocol.md §6
 
 use core::fmt;
 
@@ -19,7 +20,8 @@ macro_rules! reasons {
                 match self { $( Self::$name => $condition, )* }
             }
 
-            /// The status code that `$cbs` and `$management` use for it (docs/evidence/wire-protocol.md §6.2).
+            /// The status code that `$cbs` and `$management` use for it.
+            // docs/evidence/wire-protocol.md §6.2
             pub const fn status_code(self) -> u16 {
                 match self { $( Self::$name => $status, )* }
             }
@@ -114,8 +116,8 @@ reasons! {
     TransactionRollback = "amqp:transaction:rollback", 500, "ServiceBusError", false;
     /// The transaction took too long.
     TransactionTimeout = "amqp:transaction:timeout", 408, "ServiceBusError", false;
-    /// A condition that is not known here; unknown conditions of Service Bus are worth another try
-    /// (docs/evidence/wire-protocol.md §6.1).
+    /// A condition that is not known here; unknown conditions of Service Bus are worth another try.
+    // docs/evidence/wire-protocol.md §6.1
     Other = "com.microsoft:unknown", 500, "ServiceBusError", true;
 }
 

@@ -1,4 +1,5 @@
-//! A received message: its bytes as they came, read on demand (docs/evidence/wire-protocol.md §4.7).
+//! A received message: its bytes as they came, read on demand.
+// docs/evidence/wire-protocol.md §4.7
 
 use super::as_message::AsMessage;
 use super::body::Body as SendBody;

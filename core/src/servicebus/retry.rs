@@ -1,4 +1,5 @@
-//! How often and how long after a failure to try again (docs/evidence/wire-protocol.md §6.3).
+//! How often and how long after a failure to try again.
+// docs/evidence/wire-protocol.md §6.3
 
 use super::reason::Reason;
 use crate::random::Random;
@@ -53,8 +54,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A throttled namespace asks for patience (docs/evidence/service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and
-/// more).
+/// A throttled namespace asks for patience.
+// docs/evidence/service-evidence.md §5: "wait 2 seconds"; SDKs wait 4 s and more
 const BUSY_DELAY: Millis = Millis::from_secs(4);
 
 impl RetryPolicy {

@@ -1,9 +1,11 @@
-//! Rules of subscriptions as they travel over AMQP (docs/evidence/wire-protocol.md §5, rule descriptors).
+//! Rules of subscriptions as they travel over AMQP.
+// docs/evidence/wire-protocol.md §5, rule descriptors
 
 use crate::time::Timestamp;
 use crate::wire::{Described, Encode, List, Map, MapWriter, Sink, Value};
 
-/// Descriptor codes; filters and rules have different vendor prefixes (docs/evidence/wire-protocol.md §0 fact 11).
+/// Descriptor codes; filters and rules have different vendor prefixes.
+// docs/evidence/wire-protocol.md §0 fact 11
 mod code {
     pub(super) const SQL_FILTER: u64 = 0x0000_0013_7000_0006;
     pub(super) const TRUE_FILTER: u64 = 0x0000_0013_7000_0007;

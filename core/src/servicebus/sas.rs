@@ -1,4 +1,5 @@
-//! Shared access signatures (docs/evidence/wire-protocol.md §2.3).
+//! Shared access signatures.
+// docs/evidence/wire-protocol.md §2.3
 
 use super::connection_string::{cut, decimal};
 use crate::time::Timestamp;
@@ -182,8 +183,8 @@ impl<'a> SharedAccessSignature<'a> {
         percent_decode_str(self.audience)
     }
 
-    /// The key name's bytes. The Python SDK encodes it twice (docs/evidence/wire-protocol.md §2.3), which is undone
-    /// here.
+    /// The key name's bytes. The Python SDK encodes it twice, which is undone here.
+    // docs/evidence/wire-protocol.md §2.3
     pub fn key_name_is(&self, name: &str) -> bool {
         let mut twice = [0u8; 256];
         let mut length = 0;

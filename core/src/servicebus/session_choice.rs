@@ -11,7 +11,8 @@ pub enum SessionChoice<S: Storage> {
     Named(S::Text),
     /// Any that has messages and is not locked.
     NextAvailable,
-    /// One whose lock another receiver can take over (docs/evidence/pinned-behaviour.md SES42).
+    /// One whose lock another receiver can take over.
+    // docs/evidence/pinned-behaviour.md SES42
     NonExclusive {
         /// Its id; `None` for any that has messages and is not locked.
         id: Option<S::Text>,

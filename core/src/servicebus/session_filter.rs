@@ -1,4 +1,5 @@
-//! The filters that ask for a session, and what a peer grants by them (docs/evidence/wire-protocol.md §4.6, §5).
+//! The filters that ask for a session, and what a peer grants by them.
+// docs/evidence/wire-protocol.md §4.6, §5
 
 use super::lock_token::LockToken;
 use super::session_choice::SessionChoice;
@@ -7,7 +8,8 @@ use crate::wire::{Compound, Encode, Full, Map, Sink, Symbol, Value};
 
 /// Asks for a session by its id, or for any.
 const EXCLUSIVE: &str = "com.microsoft:session-filter";
-/// Asks for a session that others may take over, by id and token (docs/evidence/pinned-behaviour.md SES46).
+/// Asks for a session that others may take over, by id and token.
+// docs/evidence/pinned-behaviour.md SES46
 const NON_EXCLUSIVE: &str = "com.microsoft:non-exclusive-session-filter";
 /// Describes the list of that filter; the symbol for it is the key with `:list` behind.
 const NON_EXCLUSIVE_CODE: u64 = 0x0000_0013_7000_000e;

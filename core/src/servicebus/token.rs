@@ -1,4 +1,5 @@
-//! Tokens that a credential gives (docs/evidence/wire-protocol.md §2.2).
+//! Tokens that a credential gives.
+// docs/evidence/wire-protocol.md §2.2
 
 use crate::storage::Payload;
 use crate::time::Timestamp;

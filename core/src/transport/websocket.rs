@@ -1,5 +1,5 @@
-//! AMQP over WebSockets: the bytes of a connection as binary messages, cut anywhere (docs/evidence/wire-protocol.md
-//! §1.1).
+//! AMQP over WebSockets: the bytes of a connection as binary messages, cut anywhere.
+// docs/evidence/wire-protocol.md §1.1
 
 use super::head;
 use crate::driver::Transport;

@@ -122,8 +122,8 @@ pub(crate) trait FromFields<'a>: Sized {
     fn from_fields(fields: &mut Fields<'a>) -> Self;
 }
 
-/// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets
-/// (docs/evidence/wire-protocol.md §0 fact 1).
+/// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets.
+// docs/evidence/wire-protocol.md §0 fact 1
 #[cfg_attr(feature = "alloc", inline(always))]
 #[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
@@ -139,8 +139,9 @@ pub(super) fn begin(sink: &mut Sink<'_>, code: u8) -> usize {
 }
 
 /// Declares composite types: the struct, its definition, and both directions of its codec. Every field is always
-/// written, absent ones as null, because some peers index fields by number (docs/evidence/invariants.md §2). `Debug` is
-/// derived by each declaration, so that those with secrets can leave them out.
+/// written, absent ones as null, because some peers index fields by number. `Debug` is derived by each declaration, so
+/// that those with secrets can leave them out.
+// docs/evidence/invariants.md §2
 macro_rules! composite {
     ($( $(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $code:literal $symbol:literal {
         $( $(#[$field_meta:meta])* $field:ident : $type:ty [$($presence:tt)*], )*

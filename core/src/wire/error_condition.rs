@@ -4,7 +4,7 @@ use super::{Map, Symbol};
 
 composite! {
     /// Details of an error (AMQP 1.0 §2.8.14). All three fields are always written: the Python SDK hangs on a shorter
-    /// list (docs/evidence/wire-protocol.md §0 fact 13).
+    /// list.
     ///
     /// # Examples
     /// ```
@@ -20,6 +20,7 @@ composite! {
     /// assert_eq!(came.description(), Some("no queue has this name"));
     /// # Ok::<(), servicebus_core::wire::DecodeError>(())
     /// ```
+    // docs/evidence/wire-protocol.md §0 fact 13
     #[derive(Debug)]
     #[cfg_attr(feature = "defmt", derive(defmt::Format))]
     ErrorCondition<'a> = 0x1d "amqp:error:list" {

@@ -153,7 +153,7 @@ impl core::error::Error for FrameError {}
 
 impl<'a> Frame<'a> {
     /// The frame at the start of `bytes`; `None` when more bytes are needed. An empty frame is complete with its eight
-    /// bytes (docs/evidence/invariants.md §1, go-amqp PR 320).
+    /// bytes.
     ///
     /// # Examples
     /// ```
@@ -162,6 +162,7 @@ impl<'a> Frame<'a> {
     /// assert_eq!(Frame::parse(&EMPTY, 512)?.map(|frame| frame.size), Some(8));
     /// # Ok::<(), servicebus_core::wire::frame::FrameError>(())
     /// ```
+    // docs/evidence/invariants.md §1, go-amqp PR 320
     pub fn parse(bytes: &'a [u8], limit: u32) -> Result<Option<Self>, FrameError> {
         let Some(head) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
         let [a, b, c, d, doff, kind, e, f] = *head;

@@ -200,8 +200,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Finds the sections. Their order is free: the Python SDK writes delivery annotations last
-    /// (docs/evidence/wire-protocol.md §3.1). A body is skipped by its length and never looked into.
+    /// Finds the sections. Their order is free: the Python SDK writes delivery annotations last. A body is skipped by
+    /// its length and never looked into.
     ///
     /// # Examples
     /// ```
@@ -210,6 +210,7 @@ impl Layout {
     /// assert_eq!(Layout::of(unknown_section), Err(DecodeError::InvalidSection(0x10)));
     /// assert_eq!(Layout::of(b""), Ok(Layout::default()));
     /// ```
+    // docs/evidence/wire-protocol.md §3.1
     pub fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes);
         let layout = Self::walk(bytes, &mut decoder);

@@ -240,7 +240,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Any integer type's value, when it fits. Peers disagree on widths (docs/evidence/wire-protocol.md §0 fact 10).
+    /// Any integer type's value, when it fits. Peers disagree on widths.
     ///
     /// # Examples
     /// ```
@@ -248,6 +248,7 @@ impl<'a> Value<'a> {
     /// assert_eq!(Value::Ubyte(3).as_i64(), Some(3));
     /// assert_eq!(Value::Ulong(u64::MAX).as_i64(), None);
     /// ```
+    // docs/evidence/wire-protocol.md §0 fact 10
     pub fn as_i64(&self) -> Option<i64> {
         Some(match *self {
             Self::Ubyte(v) => i64::from(v),

@@ -26,8 +26,8 @@ impl Namespace {
         Ok(key)
     }
 
-    /// A forwarding target must exist before its source (docs/evidence/pinned-behaviour.md ADM76). An entity that exists
-    /// may become its own (docs/evidence/field-reports.md F22).
+    /// A forwarding target must exist before its source. An entity that exists may become its own.
+    // docs/evidence/pinned-behaviour.md ADM76; docs/evidence/field-reports.md F22
     fn check_target(&self, target: Option<&String>) -> Result<(), EntityError> {
         let Some(target) = target else { return Ok(()) };
         let Address { entity, subscription, sub_queue, management } = Address::parse(target);
@@ -44,10 +44,11 @@ impl Namespace {
         Ok(Box::new(description.never_idle_where_it_forwards()))
     }
 
-    /// Makes a queue. Its name is kept in lower case (docs/evidence/field-reports.md F65).
+    /// Makes a queue. Its name is kept in lower case.
     ///
     /// # Errors
     /// [`EntityError`] for a bad or taken name and for settings that are not valid.
+    // docs/evidence/field-reports.md F65
     pub fn create_queue(
         &mut self,
         path: &str,
@@ -87,10 +88,11 @@ impl Namespace {
         Ok(())
     }
 
-    /// Makes a topic. Its name is kept in lower case (docs/evidence/field-reports.md F65).
+    /// Makes a topic. Its name is kept in lower case.
     ///
     /// # Errors
     /// As [`Namespace::create_queue`].
+    // docs/evidence/field-reports.md F65
     pub fn create_topic(
         &mut self,
         path: &str,
@@ -263,10 +265,11 @@ impl Namespace {
         Ok(())
     }
 
-    /// Changes a rule; it counts as made anew (docs/evidence/pinned-behaviour.md ADM34).
+    /// Changes a rule; it counts as made anew.
     ///
     /// # Errors
     /// [`EntityError::RuleNotFound`].
+    // docs/evidence/pinned-behaviour.md ADM34
     pub fn update_rule(
         &mut self,
         topic: &str,

@@ -6,9 +6,11 @@ use super::entities::duplicates::Duplicates;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use servicebus_core::time::Duration;
 
-/// The application properties and annotations of a message at most, in bytes (docs/evidence/wire-protocol.md §8).
+/// The application properties and annotations of a message at most, in bytes.
+// docs/evidence/wire-protocol.md §8
 pub(super) const MAX_HEADER: usize = 64 << 10;
-/// A property's name or value at most, in bytes (docs/evidence/field-reports.md F50).
+/// A property's name or value at most, in bytes.
+// docs/evidence/field-reports.md F50
 const MAX_PROPERTY: usize = 32_767;
 
 /// A queue or topic as senders meet it.
@@ -100,8 +102,9 @@ impl<'n> Target<'n> {
         self.check_session(message)
     }
 
-    /// Checks a message that another entity forwards: a target that takes nothing from senders takes it
-    /// (docs/evidence/field-reports.md F13), unless it is disabled altogether.
+    /// Checks a message that another entity forwards: a target that takes nothing from senders takes it, unless it is
+    /// disabled altogether.
+    // docs/evidence/field-reports.md F13
     pub(super) fn check_forwarded(&self, message: &Message) -> Result<(), EntityError> {
         if self.status == EntityStatus::Disabled {
             return Err(EntityError::Disabled(self.name.to_owned()));
@@ -144,8 +147,9 @@ impl<'n> Target<'n> {
         Err(EntityError::QuotaExceeded { kind: self.kind, name, size: held + size, limit: self.limit })
     }
 
-    /// What duplicates of a message are known by: its id, and in a partitioned entity its partition key besides
-    /// (docs/evidence/field-reports.md F32). `None` where duplicates are not detected.
+    /// What duplicates of a message are known by: its id, and in a partitioned entity its partition key besides. `None`
+    /// where duplicates are not detected.
+    // docs/evidence/field-reports.md F32
     pub(super) fn identity(&self, message: &Message) -> Option<String> {
         self.duplicates?;
         let id = message.message_id()?;
@@ -174,7 +178,8 @@ impl<'n> Target<'n> {
     }
 }
 
-/// Checks the properties of a message (docs/evidence/field-reports.md F49, F50).
+/// Checks the properties of a message.
+// docs/evidence/field-reports.md F49, F50
 fn check_properties(message: &Message) -> Result<(), EntityError> {
     if message.header_size() < MAX_PROPERTY {
         return Ok(());

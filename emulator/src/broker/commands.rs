@@ -33,11 +33,11 @@ impl Namespace {
         self.run_relays(utc);
     }
 
-    /// Takes a message in, now or for its time; returns its number, zero for one that repeats another and is dropped
-    /// (docs/evidence/pinned-behaviour.md §12).
+    /// Takes a message in, now or for its time; returns its number, zero for one that repeats another and is dropped.
     ///
     /// # Errors
     /// What the service would refuse it with.
+    // docs/evidence/pinned-behaviour.md §12
     pub fn send(&mut self, entity: &str, message: Message, utc: Timestamp) -> Result<i64, EntityError> {
         self.execute(utc, |plan| plan.send(entity, message))
     }
@@ -84,7 +84,8 @@ impl Namespace {
     /// Takes scheduled messages back: all of them, or none.
     ///
     /// # Errors
-    /// [`EntityError::MessageNotFound`] (docs/evidence/pinned-behaviour.md SCH9).
+    /// [`EntityError::MessageNotFound`].
+    // docs/evidence/pinned-behaviour.md SCH9
     pub fn cancel_scheduled(&mut self, entity: &str, numbers: &[i64], utc: Timestamp) -> Result<(), EntityError> {
         self.execute(utc, |plan| plan.cancel(entity, numbers))
     }
@@ -112,11 +113,11 @@ impl Namespace {
         self.apply(Change::Restore { store: id, taken: Box::new(taken) });
     }
 
-    /// Ends the lock of a message in one of these stores: a lock in a sub-queue may be ended through the entity
-    /// (docs/evidence/pinned-behaviour.md SET29).
+    /// Ends the lock of a message in one of these stores: a lock in a sub-queue may be ended through the entity.
     ///
     /// # Errors
     /// As [`Namespace::check_settlement`].
+    // docs/evidence/pinned-behaviour.md SET29
     pub fn settle(
         &mut self,
         stores: &[StoreId],

@@ -124,7 +124,8 @@ impl<P: Copy> Consumers<P> {
     }
 
     /// One of the receivers that wait for a session. No document names an order, so that none is promised: the seed
-    /// chooses (docs/evidence/field-reports.md F66).
+    /// chooses.
+    // docs/evidence/field-reports.md F66
     pub(crate) fn choose_acceptor(&mut self, store: StoreId, random: &mut Random) -> Option<(u64, P)> {
         let turns = self.acceptors.get(&store)?;
         let (first, last) = (*turns.first_key_value()?.0, *turns.last_key_value()?.0);

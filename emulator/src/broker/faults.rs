@@ -94,8 +94,9 @@ impl Broker {
         self.faults().exclusive_only = !offered;
     }
 
-    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the service
-    /// (docs/evidence/pinned-behaviour.md SES44).
+    /// Who takes a session over is taken for a stranger by `$management` for this long, as it can happen at the
+    /// service.
+    // docs/evidence/pinned-behaviour.md SES44
     pub fn delay_take_over(&mut self, delay: Duration) {
         self.faults().takeover_delay = delay;
     }

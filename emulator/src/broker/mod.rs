@@ -61,7 +61,8 @@ pub use observation::OpenCounts;
 pub use statistics::Statistics;
 pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
 
-/// The largest frame in bytes, either way (docs/evidence/service-evidence.md §1).
+/// The largest frame in bytes, either way.
+// docs/evidence/service-evidence.md §1
 pub const MAX_FRAME_SIZE: usize = 65_536;
 
 /// Links of a connection at most: the 4 999 of the service, and some for tokens.

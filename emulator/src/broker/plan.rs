@@ -118,8 +118,9 @@ impl<'n> Plan<'n> {
         self.next_number(store)
     }
 
-    /// A message of a sender for an entity; its number, zero for one that repeats another and is dropped
-    /// (docs/evidence/pinned-behaviour.md §12), and for one that goes to the subscriptions of a topic at once.
+    /// A message of a sender for an entity; its number, zero for one that repeats another and is dropped, and for one
+    /// that goes to the subscriptions of a topic at once.
+    // docs/evidence/pinned-behaviour.md §12
     pub(crate) fn send(&mut self, entity: &str, message: Message) -> Result<i64, EntityError> {
         let target = Target::find(self.namespace, entity)?;
         target.check(&message)?;
@@ -244,7 +245,8 @@ impl<'n> Plan<'n> {
     }
 }
 
-/// The error for a number that no scheduled message has (docs/evidence/pinned-behaviour.md SCH9).
+/// The error for a number that no scheduled message has.
+// docs/evidence/pinned-behaviour.md SCH9
 fn not_scheduled(number: i64) -> EntityError {
     EntityError::MessageNotFound(format!("The message with sequence number {number} could not be found."))
 }

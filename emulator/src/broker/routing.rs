@@ -9,7 +9,8 @@ use servicebus_core::servicebus::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTE
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Value;
 
-/// A message moves on this often at most (docs/evidence/wire-protocol.md §8).
+/// A message moves on this often at most.
+// docs/evidence/wire-protocol.md §8
 pub(super) const MAX_HOPS: u8 = 4;
 
 /// A message with the reason why it is dead.
@@ -21,7 +22,8 @@ pub(super) fn dead(mut message: Message, reason: &str, description: &str) -> Mes
     message
 }
 
-/// A message that an entity with sessions cannot take (docs/evidence/field-reports.md F57).
+/// A message that an entity with sessions cannot take.
+// docs/evidence/field-reports.md F57
 pub(super) fn dead_without_session(message: Message) -> Message {
     let text = "Session enabled entity doesn't allow a message whose session identifier is null.";
     dead(message, "Session id is null.", text)

@@ -189,8 +189,8 @@ impl Shared {
         Some(self.injected_refusal(reason))
     }
 
-    /// A refusal on request; that of an operation that is throttled in the service's words
-    /// (docs/evidence/service-evidence.md §5).
+    /// A refusal on request; that of an operation that is throttled in the service's words.
+    // docs/evidence/service-evidence.md §5
     pub(crate) fn injected_refusal(&self, reason: Reason) -> Refusal {
         let text = match reason {
             Reason::ServerBusy => format!(

@@ -102,7 +102,8 @@ impl Shared {
 
 impl Shared {
     /// The links that an entity has now are detached a little after its update: operations that come right behind it are
-    /// carried out (docs/evidence/field-reports.md F6).
+    /// carried out.
+    // docs/evidence/field-reports.md F6
     fn detach_later(&mut self, path: String, clock: Clock) {
         let before = self.coming_link();
         // One of several updates at once is enough.
@@ -266,8 +267,8 @@ impl Broker {
         }
     }
 
-    /// Detaches links whose entity was deleted, or updated a while ago, as far as one call goes
-    /// (docs/evidence/service-evidence.md §2, §5).
+    /// Detaches links whose entity was deleted, or updated a while ago, as far as one call goes.
+    // docs/evidence/service-evidence.md §2, §5
     fn detach_due(&mut self, namespace: NamespaceId, left: &mut usize, clock: Clock) {
         while *left > 0 {
             *left -= 1;

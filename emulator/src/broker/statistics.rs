@@ -1,5 +1,5 @@
-//! What a namespace counts, so that tests can tell a healthy client from one that reconnects for every message
-//! (docs/evidence/wire-protocol.md §0 fact 8).
+//! What a namespace counts, so that tests can tell a healthy client from one that reconnects for every message.
+// docs/evidence/wire-protocol.md §0 fact 8
 
 /// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

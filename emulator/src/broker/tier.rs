@@ -1,4 +1,5 @@
-//! The pricing tier of a namespace, and the limits that follow from it (docs/evidence/wire-protocol.md §8).
+//! The pricing tier of a namespace, and the limits that follow from it.
+// docs/evidence/wire-protocol.md §8
 
 use core::fmt;
 use core::str::FromStr;
@@ -22,8 +23,8 @@ impl Tier {
         }
     }
 
-    /// Whether an entity can be created with this largest message (docs/evidence/field-reports.md F24,
-    /// docs/evidence/pinned-behaviour.md ADM29).
+    /// Whether an entity can be created with this largest message.
+    // docs/evidence/field-reports.md F24, docs/evidence/pinned-behaviour.md ADM29
     pub const fn takes_message_kilobytes(self, kilobytes: u64) -> bool {
         match self {
             Self::Standard => kilobytes == 256,
@@ -39,7 +40,8 @@ impl Tier {
         }
     }
 
-    /// Messages that one `batch-delete-messages` request removes at most (docs/evidence/field-reports.md F21).
+    /// Messages that one `batch-delete-messages` request removes at most.
+    // docs/evidence/field-reports.md F21
     pub const fn batch_delete(self) -> u32 {
         match self {
             Self::Standard => 500,

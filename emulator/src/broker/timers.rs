@@ -1,4 +1,5 @@
-//! Deadlines: of the entities, and of each connection and its links (docs/evidence/wire-protocol.md §6.4).
+//! Deadlines: of the entities, and of each connection and its links.
+// docs/evidence/wire-protocol.md §6.4
 
 use super::protocol::attach::condition_of;
 use super::protocol::fault::Refusal;

@@ -21,7 +21,8 @@ use std::vec;
 
 /// Operations of a transaction at most.
 const MAX_OPERATIONS: usize = 10_000;
-/// Messages sent in a transaction at most (docs/evidence/field-reports.md F42).
+/// Messages sent in a transaction at most.
+// docs/evidence/field-reports.md F42
 const MAX_SENDS: usize = 100;
 /// Transactions of a namespace at most.
 const MAX_TRANSACTIONS: usize = 10_000;
@@ -329,8 +330,8 @@ impl Transactions {
         if timed_out { TransactionError::TimedOut(id.to_vec()) } else { TransactionError::Unknown }
     }
 
-    /// Checks that a transaction of this connection is open: others cannot take part (docs/evidence/pinned-behaviour.md
-    /// TXN13).
+    /// Checks that a transaction of this connection is open: others cannot take part.
+    // docs/evidence/pinned-behaviour.md TXN13
     pub(crate) fn check(&self, connection: ConnectionId, id: &[u8]) -> Result<(), TransactionError> {
         let found = self.connections.get(&connection).and_then(|found| found.find(id));
         if found.is_some_and(|found| found.ends > self.now) { Ok(()) } else { Err(self.missing(connection, id)) }

@@ -7,8 +7,8 @@ use super::value::Value;
 /// Matches messages that have all of these values; a filter that sets none matches every message.
 ///
 /// Values are compared exactly, case included; numbers whatever their types. Names of application properties are
-/// compared without case (docs/evidence/pinned-behaviour.md RUL18). A property that the message lacks does not match
-/// (RUL28).
+/// compared without case. A property that the message lacks does not match (RUL28).
+// docs/evidence/pinned-behaviour.md RUL18
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CorrelationFilter {
     /// The correlation id.
@@ -32,8 +32,8 @@ pub struct CorrelationFilter {
 }
 
 impl CorrelationFilter {
-    /// The values of system properties, set or not, in the order of the filter's fields on the wire
-    /// (docs/evidence/wire-protocol.md §5, rule descriptors).
+    /// The values of system properties, set or not, in the order of the filter's fields on the wire.
+    // docs/evidence/wire-protocol.md §5, rule descriptors
     pub fn fields(&self) -> [(SystemProperty, Option<&str>); 8] {
         [
             (SystemProperty::CorrelationId, self.correlation_id.as_deref()),

@@ -42,8 +42,9 @@ impl Decimal {
 
     /// The number of a `decimal128`; `None` for infinities and not-a-number.
     ///
-    /// The SDK for .NET drops two bits of the exponent, 4 608 of its value, and its own reader does not miss them
-    /// (docs/evidence/field-reports.md §8, F52). A number that is so small otherwise is one of these.
+    /// The SDK for .NET drops two bits of the exponent, 4 608 of its value, and its own reader does not miss them. A
+    /// number that is so small otherwise is one of these.
+    // docs/evidence/field-reports.md §8, F52
     pub fn from_decimal128(bytes: [u8; 16]) -> Option<Self> {
         let number = Self::decode(u128::from_be_bytes(bytes), &Format { bits: 128, exponent_bits: 14, bias: 6176 })?;
         let is_dotnet = (DOTNET_LOST - i16::from(MAX_SCALE)..=DOTNET_LOST).contains(&number.exponent);

@@ -1,4 +1,5 @@
-//! Rules as `$management` reads and writes them (docs/evidence/wire-protocol.md §5).
+//! Rules as `$management` reads and writes them.
+// docs/evidence/wire-protocol.md §5
 
 use super::correlation::CorrelationFilter;
 use super::error::ParseError;
@@ -18,7 +19,8 @@ const TRUE_FILTER: u64 = 0x0000_0013_7000_0007;
 const FALSE_FILTER: u64 = 0x0000_0013_7000_0008;
 const CORRELATION_FILTER: u64 = 0x0000_0013_7000_0009;
 
-/// The version of the language that every text is in (docs/evidence/pinned-behaviour.md ADM66).
+/// The version of the language that every text is in.
+// docs/evidence/pinned-behaviour.md ADM66
 const COMPATIBILITY_LEVEL: i32 = 20;
 
 /// A rule as `enumerate-rules` answers it: encodes as the described list under the key `rule-description`.
@@ -112,10 +114,11 @@ impl core::error::Error for DescriptionError {
 
 impl Rule {
     /// The rule of an `add-rule` request: its `rule-name`, and the map under `rule-description`. Without a filter it
-    /// takes every message (docs/evidence/pinned-behaviour.md RUL41).
+    /// takes every message.
     ///
     /// # Errors
     /// What is wrong with the map or with a text in it.
+    // docs/evidence/pinned-behaviour.md RUL41
     pub fn from_description(
         name: impl Into<String>,
         description: wire::Map<'_>,

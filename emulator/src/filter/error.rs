@@ -3,8 +3,8 @@
 use super::property::SystemProperty;
 use core::fmt;
 
-/// A filter or action that cannot be created. It is displayed in the service's words
-/// (docs/evidence/field-reports.md F58).
+/// A filter or action that cannot be created. It is displayed in the service's words.
+// docs/evidence/field-reports.md F58
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseError {

@@ -204,7 +204,8 @@ impl Statement {
     }
 }
 
-/// The longest id, in characters (docs/evidence/wire-protocol.md §8).
+/// The longest id, in characters.
+// docs/evidence/wire-protocol.md §8
 const MAX_ID: usize = 128;
 
 /// `value` in the type of the system property, as a message can carry it.

@@ -8,9 +8,10 @@
 //! Texts are parsed once, under the bounds of a [`Dialect`]; what comes of it is evaluated against anything that
 //! implements [`MessageProperties`], without I/O and without a clock. `newid()` takes its randomness from the caller.
 //!
-//! Conditions have three values (docs/evidence/invariants.md §4). A property that the message lacks is *unknown*, so is
-//! `NULL`, and so is a comparison of values that cannot be compared, such as a text with a number: neither a comparison
-//! nor its negation matches then. A filter matches when its condition is true.
+//! Conditions have three values. A property that the message lacks is *unknown*, so is `NULL`, and so is a comparison
+//! of values that cannot be compared, such as a text with a number: neither a comparison nor its negation matches then.
+//! A filter matches when its condition is true.
+// docs/evidence/invariants.md §4
 
 mod correlation;
 mod decimal;

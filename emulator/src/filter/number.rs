@@ -10,8 +10,8 @@ use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
 use std::borrow::Cow;
 
-/// The longest text that `+` makes: no message's properties may be longer (docs/evidence/wire-protocol.md §8, header
-/// map).
+/// The longest text that `+` makes: no message's properties may be longer.
+// docs/evidence/wire-protocol.md §8, header map
 const MAX_TEXT: usize = 65_536;
 
 /// .NET ticks in a millisecond.
@@ -88,8 +88,9 @@ impl Number {
 
 impl Pair {
     /// Integers beside a decimal become decimals, and beside a double doubles, as in C#. A decimal beside a double,
-    /// which C# refuses, makes that a decimal as a cast would, since a constant such as `10.5` is a double
-    /// (docs/evidence/field-reports.md F52); one that no decimal can hold makes doubles of both.
+    /// which C# refuses, makes that a decimal as a cast would, since a constant such as `10.5` is a double; one that no
+    /// decimal can hold makes doubles of both.
+    // docs/evidence/field-reports.md F52
     fn of(left: Number, right: Number) -> Self {
         let doubles = Self::Doubles(left.to_f64(), right.to_f64());
         match (left, right) {
@@ -206,8 +207,8 @@ pub(super) fn signed(negative: bool, value: Value<'_>) -> Result<Value<'_>, Eval
     }
 }
 
-/// `value` in the type of `existing` when it can be converted without a loss; as it is otherwise
-/// (docs/evidence/field-reports.md F54).
+/// `value` in the type of `existing` when it can be converted without a loss; as it is otherwise.
+// docs/evidence/field-reports.md F54
 pub(super) fn converted(value: Value<'static>, existing: &Value<'_>) -> Value<'static> {
     let value = as_message_value(value);
     let converted = match existing {

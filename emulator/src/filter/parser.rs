@@ -1,7 +1,8 @@
-//! The grammar of conditions and actions (docs/evidence/wire-protocol.md §7.3), read in one pass over the text.
+//! The grammar of conditions and actions, read in one pass over the text.
 //!
 //! The service's documentation distinguishes conditions from values. Both are read by one operator-precedence parser,
 //! since a parenthesis does not tell what is in it, and every operator then checks which of the two it was given.
+// docs/evidence/wire-protocol.md §7.3
 
 use super::error::{ParseError, ParseErrorKind};
 use super::expression::{

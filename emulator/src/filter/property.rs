@@ -79,7 +79,8 @@ const NAMES: &[(&str, SystemProperty)] = &[
 ];
 
 impl SystemProperty {
-    /// The property of this name without `sys.`, in any case (docs/evidence/pinned-behaviour.md RUL19).
+    /// The property of this name without `sys.`, in any case.
+    // docs/evidence/pinned-behaviour.md RUL19
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, property)| property)
     }
@@ -144,8 +145,8 @@ pub trait MessagePropertiesMut: MessageProperties {
     /// one that the property's documentation names, and its text has been checked.
     fn set_system(&mut self, property: SystemProperty, value: Option<Value<'static>>);
 
-    /// Sets an application property. One that differs in case only is changed and keeps the spelling of its name
-    /// (docs/evidence/service-evidence.md §11).
+    /// Sets an application property. One that differs in case only is changed and keeps the spelling of its name.
+    // docs/evidence/service-evidence.md §11
     fn set_user(&mut self, name: &str, value: Value<'static>);
 
     /// Removes an application property, whatever the case of its name.

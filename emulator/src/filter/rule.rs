@@ -8,7 +8,8 @@ use super::value::Value;
 use servicebus_core::random::Random;
 use std::borrow::Cow;
 
-/// The application property that tells a copy's rule (docs/evidence/service-evidence.md §11).
+/// The application property that tells a copy's rule.
+// docs/evidence/service-evidence.md §11
 const RULE_NAME: &str = "RuleName";
 
 /// Which messages a rule takes.
@@ -78,7 +79,8 @@ impl Rule {
     /// The name of the rule that a new subscription starts with.
     pub const DEFAULT_NAME: &'static str = "$Default";
 
-    /// Takes every message as it is: what a new subscription starts with (docs/evidence/pinned-behaviour.md RUL1).
+    /// Takes every message as it is: what a new subscription starts with.
+    // docs/evidence/pinned-behaviour.md RUL1
     pub fn default_rule() -> Self {
         Self { name: Self::DEFAULT_NAME.to_owned(), filter: Filter::True, action: None }
     }
@@ -125,8 +127,8 @@ impl<'r> Selection<'r> {
     }
 }
 
-/// Evaluates the rules of a subscription for a message as it came, in their order (docs/evidence/service-evidence.md
-/// §11).
+/// Evaluates the rules of a subscription for a message as it came, in their order.
+// docs/evidence/service-evidence.md §11
 pub fn select<'r, M: MessageProperties>(
     rules: impl IntoIterator<Item = &'r Rule>,
     message: &M,

@@ -34,15 +34,16 @@ pub struct Dialect {
 /// - They call the correlation filter for a label, a reply address and a colour equivalent to
 ///   `sys.ReplyTo = '…' AND sys.Label = '…' AND color = '…'`. A correlation filter passes a message without a label
 ///   over; it would be no equivalent if that message were an error.
-/// - Rules that ask `sys.MessageId IS NULL` are accepted (docs/evidence/pinned-behaviour.md RUL35), which is a question
-///   only where its answer can be yes.
+/// - Rules that ask `sys.MessageId IS NULL` are accepted, which is a question only where its answer can be yes.
 /// - By the second reading, `sys.Label = 'x'` dead-letters each message without a label on a subscription with default
 ///   settings. Such filters are common, and no report of that was found.
 ///
 /// A name that no message has is refused when the rule is parsed.
+// docs/evidence/pinned-behaviour.md RUL35
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbsentSystemProperty {
-    /// An [`EvaluationError`], by the letter of docs/evidence/wire-protocol.md §7.3.
+    /// An [`EvaluationError`], by the letter of the documentation.
+    // docs/evidence/wire-protocol.md §7.3
     Error,
     /// Unknown, like an application property that the message lacks.
     #[default]
@@ -50,7 +51,8 @@ pub enum AbsentSystemProperty {
 }
 
 impl Default for Dialect {
-    /// The service's limits (docs/evidence/wire-protocol.md §7.3 and §9), and 64 levels.
+    /// The service's limits, and 64 levels.
+    // docs/evidence/wire-protocol.md §7.3 and §9
     fn default() -> Self {
         Self { characters: 1024, statements: 32, depth: 64, absent_system_property: AbsentSystemProperty::default() }
     }
@@ -91,7 +93,8 @@ impl SqlFilter {
         Ok(Self { text, parameters, predicate, absent: dialect.absent_system_property })
     }
 
-    /// The text as it was given (docs/evidence/pinned-behaviour.md RUL6).
+    /// The text as it was given.
+    // docs/evidence/pinned-behaviour.md RUL6
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -147,7 +150,8 @@ impl SqlAction {
         Ok(Self { text, parameters, statements, absent: dialect.absent_system_property })
     }
 
-    /// The text as it was given (docs/evidence/pinned-behaviour.md RUL6).
+    /// The text as it was given.
+    // docs/evidence/pinned-behaviour.md RUL6
     pub fn text(&self) -> &str {
         &self.text
     }

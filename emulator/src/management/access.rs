@@ -1,5 +1,5 @@
-//! Who may use the endpoint (docs/evidence/pinned-behaviour.md ADM47 to ADM52): a shared access signature by a key with
-//! the right to manage, or a bearer token.
+//! Who may use the endpoint: a shared access signature by a key with the right to manage, or a bearer token.
+// docs/evidence/pinned-behaviour.md ADM47 to ADM52
 
 use super::Signers;
 use super::refusal::{Refusal, Speaker};
@@ -70,8 +70,9 @@ pub(super) fn rights(
     }
 }
 
-/// The refusal for a key without the right to manage (docs/evidence/field-reports.md F5). That of a queue or topic begins
-/// with the claim that is missing (ADM48 to ADM50).
+/// The refusal for a key without the right to manage. That of a queue or topic begins with the claim that is missing
+/// (ADM48 to ADM50).
+// docs/evidence/field-reports.md F5
 pub(super) fn missing_right(resource: &Resource, method: Method, host: &str, path_and_query: &str) -> Refusal {
     let (one, all) = match resource {
         Resource::Subscription { .. } | Resource::Subscriptions { .. } => ("Subscription", "Subscriptions"),

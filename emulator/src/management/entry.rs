@@ -1,4 +1,5 @@
-//! Entities as entries and feeds (docs/evidence/service-evidence.md §13.3, §13.4).
+//! Entities as entries and feeds.
+// docs/evidence/service-evidence.md §13.3, §13.4
 
 use super::query::Query;
 use super::refusal::Refusal;
@@ -19,7 +20,8 @@ use servicebus_core::time::Timestamp;
 /// When an entity is told about: that decides which elements there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// In the answer to its creation (docs/evidence/pinned-behaviour.md ADM9).
+    /// In the answer to its creation.
+    // docs/evidence/pinned-behaviour.md ADM9
     Created,
     /// In a get or a list (ADM11).
     Read,
@@ -65,7 +67,8 @@ impl<'a> Writer<'a> {
         format!("{}://{}{}", self.scheme, self.host, self.path_and_query)
     }
 
-    /// The address in the answer to a get of what is below a topic (docs/evidence/pinned-behaviour.md ADM8).
+    /// The address in the answer to a get of what is below a topic.
+    // docs/evidence/pinned-behaviour.md ADM8
     fn address_below(&self) -> String {
         let scheme = if self.query.has_message_size() { self.scheme } else { "sb" };
         format!("{scheme}://{}{}", self.host, self.path_and_query)
@@ -193,8 +196,8 @@ impl<'a> Writer<'a> {
         self.queue_or_topic(path, Moment::Created).unwrap_or_default()
     }
 
-    /// An update is answered with what was sent, and without the time of creation (docs/evidence/pinned-behaviour.md
-    /// ADM10).
+    /// An update is answered with what was sent, and without the time of creation.
+    // docs/evidence/pinned-behaviour.md ADM10
     pub(super) fn echo_queue(&self, path: &str, sent: Description<CreateQueueOptions>) -> String {
         self.single(&name::key(path), self.address(), None, self.utc, true, Content::Queue(sent))
     }
@@ -307,7 +310,8 @@ impl<'a> Writer<'a> {
         write_feed(title, &self.address(), self.utc, next.as_deref(), &entries)
     }
 
-    /// The entities of the namespace, queues first: what its root answers (docs/evidence/field-reports.md F20).
+    /// The entities of the namespace, queues first: what its root answers.
+    // docs/evidence/field-reports.md F20
     pub(super) fn entities(&self) -> Result<String, Refusal> {
         let (skip, top) = self.query.page()?;
         let mut entries: Vec<Entry> =

@@ -1,11 +1,10 @@
-//! The management endpoint: entities at run time over HTTP, as the service does it (docs/evidence/wire-protocol.md §7,
-//! docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15).
+//! The management endpoint: entities at run time over HTTP, as the service does it.
 //!
 //! [`Broker::manage`](crate::broker::Broker::manage) is a pure function from a request to a response; the server
 //! carries both over HTTP.
 //!
 //! Besides the service's own paths there are these of the emulator's:
-//! - `GET /$emulator/health`, for everyone: whether the emulator is up (docs/evidence/wire-protocol.md §9).
+//! - `GET /$emulator/health`, for everyone: whether the emulator is up.
 //! - `GET /$emulator/statistics`: counters as JSON.
 //! - `GET /$emulator/metrics`: metrics for Prometheus. From this machine both need no token. `/health` and `/metrics` are
 //!   short for them while no entity has that name.
@@ -14,6 +13,8 @@
 //! - `DELETE /$emulator/connections`: closes every AMQP connection, as the service does now and then.
 //! - `DELETE /$emulator/links/<entity>`: detaches the links of an entity, as the service does when they are idle or the
 //!   entity moves.
+// docs/evidence/wire-protocol.md §7, docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15;
+// docs/evidence/wire-protocol.md §9
 
 mod access;
 mod entry;
@@ -549,8 +550,8 @@ fn exists(namespace: &Namespace, path: &str) -> bool {
     namespace.queue(path).is_some() || namespace.topic(path).is_some()
 }
 
-/// The entity of which the resource is a sub-queue, as errors name it: sub-queues cannot be read or changed
-/// (docs/evidence/field-reports.md F73).
+/// The entity of which the resource is a sub-queue, as errors name it: sub-queues cannot be read or changed.
+// docs/evidence/field-reports.md F73
 fn sub_queue(call: &Call<'_>, resource: &Resource, namespace: &str) -> Option<String> {
     let Resource::Entity(path) = resource else { return None };
     let Address { entity, subscription, sub_queue: Some(_), .. } = Address::parse(path) else { return None };
@@ -574,7 +575,8 @@ fn tag(namespace: &Namespace, resource: &Resource) -> Option<i64> {
     Some(times.updated.as_dotnet_ticks())
 }
 
-/// A name with characters that are not allowed: the whole address is quoted (docs/evidence/field-reports.md F63).
+/// A name with characters that are not allowed: the whole address is quoted.
+// docs/evidence/field-reports.md F63
 fn bad_name(call: &Call<'_>) -> Refusal {
     let Query { path, api_version, .. } = call.query;
     let address = format!("{}://{}{path}?api-version={api_version}", call.scheme, call.host);

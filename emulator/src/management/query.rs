@@ -45,7 +45,8 @@ impl<'a> Query<'a> {
         self.api_version >= "2024-05"
     }
 
-    /// Entries to pass over and entries to give; `skip` is looked at first (docs/evidence/service-evidence.md §13.1).
+    /// Entries to pass over and entries to give; `skip` is looked at first.
+    // docs/evidence/service-evidence.md §13.1
     pub(super) fn page(&self) -> Result<(usize, usize), Refusal> {
         let number = |name: &str, text: Option<&str>, default: usize| match text {
             None => Ok(default),

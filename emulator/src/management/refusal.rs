@@ -1,5 +1,5 @@
-//! What the endpoint refuses, with the service's texts (docs/evidence/service-evidence.md §13.5,
-//! docs/evidence/pinned-behaviour.md §15).
+//! What the endpoint refuses, with the service's texts.
+// docs/evidence/service-evidence.md §13.5, docs/evidence/pinned-behaviour.md §15
 
 use crate::broker::entities::{EntityError, OutOfBounds};
 use servicebus_core::servicebus::administration::Method;

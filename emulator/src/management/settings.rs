@@ -98,8 +98,8 @@ fn told_size(megabytes: u64, partitioned: bool) -> u64 {
     if partitioned { megabytes.saturating_mul(PARTITIONS) } else { megabytes }
 }
 
-/// The largest message that was asked for. An older version of the API does not know the setting
-/// (docs/evidence/field-reports.md F24).
+/// The largest message that was asked for. An older version of the API does not know the setting.
+// docs/evidence/field-reports.md F24
 fn message_size(kilobytes: Option<u64>, request: &Request<'_>) -> Result<Option<u64>, Refusal> {
     if kilobytes.is_some() && !request.has_message_size {
         return Err(Refusal::unexplained());

@@ -17,7 +17,8 @@ pub(super) struct Shown {
     filtering_messages_before_publishing: bool,
     enable_subscription_partitioning: bool,
     is_client_affine: bool,
-    /// An update left the availability out (docs/evidence/pinned-behaviour.md ADM18).
+    /// An update left the availability out.
+    // docs/evidence/pinned-behaviour.md ADM18
     is_availability_unknown: bool,
     /// The keys with what belongs to them but counts for nothing: times, and the order of rights (ADM31).
     authorization_rules: Vec<AuthorizationRule>,

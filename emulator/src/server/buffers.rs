@@ -1,5 +1,5 @@
-//! Buffers of connections: lent while bytes move, so that an idle connection holds none
-//! (docs/evidence/field-reports.md A6).
+//! Buffers of connections: lent while bytes move, so that an idle connection holds none.
+// docs/evidence/field-reports.md A6
 
 use super::lock;
 use crate::broker::Broker;

@@ -1,5 +1,6 @@
-//! What a client speaks on a port: its first byte tells (docs/evidence/field-reports.md F60). So one connection string
-//! serves messages and administration, whatever an SDK does with it.
+//! What a client speaks on a port: its first byte tells. So one connection string serves messages and administration,
+//! whatever an SDK does with it.
+// docs/evidence/field-reports.md F60
 
 use super::stall::Stall;
 use super::{Host, Phase, Serving, connection, http};

@@ -8,7 +8,8 @@ use servicebus_core::time::Duration;
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A write that makes no progress for this long fails (docs/evidence/field-reports.md A2).
+/// A write that makes no progress for this long fails.
+// docs/evidence/field-reports.md A2
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A transport whose writes end in time.

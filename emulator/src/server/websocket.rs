@@ -1,4 +1,5 @@
-//! AMQP over WebSockets (docs/evidence/wire-protocol.md §1.1).
+//! AMQP over WebSockets.
+// docs/evidence/wire-protocol.md §1.1
 
 use super::http::{host_of, status};
 use super::{Host, Serving, connection};

@@ -1,8 +1,9 @@
 //! AES-128-GCM with a look at what comes out of it.
 //!
 //! embedded-tls panics on some plaintexts that a peer can choose: on one without a content type, which needs no
-//! certificate to be sent, and on every handshake message behind the handshake but a ticket
-//! (`docs/evidence/field-reports.md`, D1). They are refused here, between the decryption and embedded-tls.
+//! certificate to be sent, and on every handshake message behind the handshake but a ticket.
+//! They are refused here, between the decryption and embedded-tls.
+// docs/evidence/field-reports.md D1
 
 use super::joined::{Joined, are_tickets};
 use super::socket::{JOINED, JOINED_AND_OPENED, OPENED};

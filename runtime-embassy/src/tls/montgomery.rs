@@ -2,8 +2,9 @@
 //! bits, without an allocator, for public values only: nothing here runs in constant time.
 //!
 //! Why not a package: crypto-bigint 0.5 prepares a modulus by a division bit by bit, which takes fourteen times as long as
-//! the power itself (`docs/evidence/field-reports.md`, D2); later ones prepare it faster, multiply and reduce in two passes
-//! over limbs, and would be a second crypto-bigint in the image beside that of the curves.
+//! the power itself; later ones prepare it faster, multiply and reduce in two passes over limbs, and would be a second
+//! crypto-bigint in the image beside that of the curves.
+// docs/evidence/field-reports.md D2
 
 /// Limbs of the largest modulus: 4 096 bits.
 const MAX: usize = 128;

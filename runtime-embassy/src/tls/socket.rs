@@ -52,9 +52,10 @@ enum Phase {
 }
 
 /// A stream that refuses records before they reach embedded-tls, which would take plain ones where only encrypted
-/// ones may be, and panic on some of them (`docs/evidence/field-reports.md`, D1).
+/// ones may be, and panic on some of them.
 ///
 /// The halves of a connection are its clones, and they are made when the handshake is over: a clone is past it.
+// docs/evidence/field-reports.md D1
 #[derive(Debug)]
 pub struct Socket<S> {
     stream: S,

@@ -1,7 +1,8 @@
-//! [`AdministrationClient`]: makes, reads, changes and deletes entities at run time (docs/evidence/sdk-features.md §7).
+//! [`AdministrationClient`]: makes, reads, changes and deletes entities at run time.
 //!
 //! The client is written once; how HTTP requests are made, and what time it is, comes from outside: [`HttpClient`] and
 //! [`Timer`]. An adapter crate provides both.
+// docs/evidence/sdk-features.md §7
 
 mod client;
 mod credential;

@@ -1,5 +1,5 @@
-//! Keys of an entity's own and the rights that they grant (docs/evidence/wire-protocol.md §7.2,
-//! docs/evidence/service-evidence.md §13.3).
+//! Keys of an entity's own and the rights that they grant.
+// docs/evidence/wire-protocol.md §7.2, docs/evidence/service-evidence.md §13.3
 
 use super::element::{ElementValue, InvalidElement, Reading, names};
 use super::xml::{self, Node, SERVICE_BUS, Writer};

@@ -32,7 +32,8 @@ pub(crate) trait Creates {
 pub trait EntityProperties: Changes + FromEntry {}
 
 /// [`EntityProperties`] whose version the service names: [`QueueProperties`] and [`TopicProperties`]. A subscription
-/// has none of its own, since the service sends its topic's ETag with it (docs/evidence/service-evidence.md §13.3).
+/// has none of its own, since the service sends its topic's ETag with it.
+// docs/evidence/service-evidence.md §13.3
 pub trait VersionedProperties: EntityProperties {
     /// The version that was read; `None` unless a get brought these settings.
     fn etag(&self) -> Option<&ETag>;

@@ -118,8 +118,8 @@ pub struct Description<O> {
     pub options: O,
     /// The rest.
     pub state: EntityState,
-    /// The elements that were read, in their order. The service answers an update with just these
-    /// (docs/evidence/pinned-behaviour.md ADM10).
+    /// The elements that were read, in their order. The service answers an update with just these.
+    // docs/evidence/pinned-behaviour.md ADM10
     pub elements: Vec<&'static str>,
 }
 

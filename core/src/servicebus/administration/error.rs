@@ -1,5 +1,5 @@
-//! What the service means by an error status (docs/evidence/service-evidence.md §13.1, §13.5,
-//! docs/evidence/pinned-behaviour.md §15).
+//! What the service means by an error status.
+// docs/evidence/service-evidence.md §13.1, §13.5, docs/evidence/pinned-behaviour.md §15
 
 use super::element::InvalidElement;
 use super::request::Response;
@@ -96,8 +96,8 @@ impl ServiceError {
         }
     }
 
-    /// A missing entity, for which the service answers a list without entries
-    /// (docs/evidence/pinned-behaviour.md ADM35).
+    /// A missing entity, for which the service answers a list without entries.
+    // docs/evidence/pinned-behaviour.md ADM35
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self {
             kind: ServiceErrorKind::NotFound,

@@ -1,5 +1,5 @@
-//! Durations and points in time as ISO 8601 text, with .NET's ranges (docs/evidence/wire-protocol.md §7.2,
-//! docs/evidence/service-evidence.md §13.3).
+//! Durations and points in time as ISO 8601 text, with .NET's ranges.
+// docs/evidence/wire-protocol.md §7.2, docs/evidence/service-evidence.md §13.3
 
 use crate::time::{Duration, Timestamp};
 use alloc::string::{String, ToString};

@@ -1,5 +1,4 @@
-//! Entities at run time: the management API's requests and responses, without I/O (docs/evidence/wire-protocol.md §7,
-//! docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15).
+//! Entities at run time: the management API's requests and responses, without I/O.
 //!
 //! A client builds a [`Request`] with a [`RequestBuilder`] and reads the [`Response`] with [`read_one`], [`read_page`]
 //! and [`read_deleted`]. A service reads bodies with [`service::read_body`] and writes entries, feeds and errors.
@@ -7,6 +6,7 @@
 //! Documents are read by namespace, never by prefix; elements that are not known are passed over. What the service
 //! may send is bounded by [`MAX_RESPONSE_BODY`], what a client may send by [`service::MAX_REQUEST_BODY`]; nesting is
 //! bounded, and entities are not expanded.
+// docs/evidence/wire-protocol.md §7, docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15
 
 mod authorization;
 mod create;

@@ -1,4 +1,5 @@
-//! The namespace itself (docs/evidence/pinned-behaviour.md ADM64).
+//! The namespace itself.
+// docs/evidence/pinned-behaviour.md ADM64
 
 use super::element::{ElementValue, InvalidElement, Reading, names};
 use super::xml::{self, Node, SCHEMA_INSTANCE, SERVICE_BUS, Writer};

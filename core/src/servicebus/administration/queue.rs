@@ -1,4 +1,5 @@
-//! Queues (docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM14, ADM20).
+//! Queues.
+// docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM14, ADM20
 
 use super::authorization::AuthorizationRule;
 use super::description::{EntityState, entity};
@@ -78,8 +79,9 @@ entity! {
         auto_delete_on_idle, with_auto_delete_on_idle: Duration = "AutoDeleteOnIdle", default MAX_TIME_SPAN;
         /// Whether the queue is kept by several brokers; cannot be changed. Off by default.
         enable_partitioning, with_enable_partitioning: bool = "EnablePartitioning", default false;
-        /// Whether the queue can be reached. The service sets it to unknown when an update leaves it out
-        /// (docs/evidence/pinned-behaviour.md ADM18), so it is sent along.
+        /// Whether the queue can be reached. The service sets it to unknown when an update leaves it out, so it is sent
+        /// along.
+        // docs/evidence/pinned-behaviour.md ADM18
         availability_status, with_availability_status: EntityAvailabilityStatus = "EntityAvailabilityStatus", default EntityAvailabilityStatus::Available;
         /// Whether messages are held in memory for a while before they are stored. Off by default.
         enable_express, with_enable_express: bool = "EnableExpress", default false;

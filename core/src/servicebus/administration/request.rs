@@ -1,4 +1,5 @@
-//! Requests of the management API, and the endpoint that makes them (docs/evidence/wire-protocol.md §7.1).
+//! Requests of the management API, and the endpoint that makes them.
+// docs/evidence/wire-protocol.md §7.1
 
 use super::description::{Description, EntityOptions, EntityState};
 use super::etag::ETag;

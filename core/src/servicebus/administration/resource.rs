@@ -1,4 +1,5 @@
-//! The resource of a management request, from its path (docs/evidence/wire-protocol.md §7.1).
+//! The resource of a management request, from its path.
+// docs/evidence/wire-protocol.md §7.1
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,9 +10,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 const ENCODE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'$');
 
-/// The longest name of a queue or topic (docs/evidence/wire-protocol.md §8).
+/// The longest name of a queue or topic.
+// docs/evidence/wire-protocol.md §8
 pub const MAX_ENTITY_NAME: usize = 260;
-/// The longest name of a subscription or rule (docs/evidence/wire-protocol.md §8).
+/// The longest name of a subscription or rule.
+// docs/evidence/wire-protocol.md §8
 pub const MAX_SUBSCRIPTION_NAME: usize = 50;
 
 /// What a management request is about.
@@ -56,7 +59,8 @@ pub enum Resource {
     },
 }
 
-/// A name that no entity can have (docs/evidence/pinned-behaviour.md ADM69).
+/// A name that no entity can have.
+// docs/evidence/pinned-behaviour.md ADM69
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidName {

@@ -1,4 +1,5 @@
-//! Reads the service's answers: an entry, or a feed of entries (docs/evidence/service-evidence.md §13.3, §13.4).
+//! Reads the service's answers: an entry, or a feed of entries.
+// docs/evidence/service-evidence.md §13.3, §13.4
 
 use super::description::Description;
 use super::element::{ElementValue, Reading};
@@ -97,10 +98,11 @@ fn read_entry<T: FromEntry>(entry: Node<'_, '_>, resource: &Resource) -> Result<
 }
 
 /// Reads the answer to a get, a creation or an update. An entity that is not there, or is of another kind, is
-/// [`ServiceErrorKind::NotFound`](super::ServiceErrorKind::NotFound) (docs/evidence/pinned-behaviour.md ADM35, ADM42).
+/// [`ServiceErrorKind::NotFound`](super::ServiceErrorKind::NotFound).
 ///
 /// # Errors
 /// [`ResponseError`].
+// docs/evidence/pinned-behaviour.md ADM35, ADM42
 pub fn read_one<T: FromEntry>(
     response: &Response,
     resource: &Resource,

@@ -1,5 +1,6 @@
-//! Rules: the messages that a subscription takes, and the changes that it makes to them (docs/evidence/wire-protocol.md
-//! §7.2, docs/evidence/service-evidence.md §13.3, docs/evidence/pinned-behaviour.md ADM65 to ADM68).
+//! Rules: the messages that a subscription takes, and the changes that it makes to them.
+// docs/evidence/wire-protocol.md §7.2, docs/evidence/service-evidence.md §13.3, docs/evidence/pinned-behaviour.md ADM65
+// to ADM68
 
 use super::element::{ElementValue, InvalidElement, Reading, Scalar};
 use super::iso8601::{TimestampForm, write_timestamp};
@@ -259,7 +260,8 @@ pub struct RuleProperties {
     pub filter: RuleFilter,
     /// What it does to them.
     pub action: Option<SqlRuleAction>,
-    /// When it was created; an update counts as creation (docs/evidence/pinned-behaviour.md ADM34).
+    /// When it was created; an update counts as creation.
+    // docs/evidence/pinned-behaviour.md ADM34
     pub created_at: Option<Timestamp>,
 }
 

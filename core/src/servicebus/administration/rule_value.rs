@@ -1,5 +1,5 @@
-//! Typed values in filters and actions: parameters of SQL expressions and properties of correlation filters
-//! (docs/evidence/wire-protocol.md §7.2, docs/evidence/pinned-behaviour.md ADM68).
+//! Typed values in filters and actions: parameters of SQL expressions and properties of correlation filters.
+// docs/evidence/wire-protocol.md §7.2, docs/evidence/pinned-behaviour.md ADM68
 
 use super::element::{InvalidElement, Reading, Scalar};
 use super::iso8601::TimeSpan;

@@ -1,5 +1,5 @@
-//! The service's side: reads what clients send and writes what they read (docs/evidence/service-evidence.md §13.3 to
-//! §13.5).
+//! The service's side: reads what clients send and writes what they read.
+// docs/evidence/service-evidence.md §13.3 to §13.5
 
 use super::description::{Description, EntityOptions};
 use super::element::{ElementValue, InvalidElement, Reading};
@@ -96,7 +96,8 @@ pub enum Content {
 }
 
 /// Writes what the description has, in the service's order. A description that still knows the elements that were
-/// sent is written with just these, as the answer to an update is (docs/evidence/pinned-behaviour.md ADM10).
+/// sent is written with just these, as the answer to an update is.
+// docs/evidence/pinned-behaviour.md ADM10
 fn write_description<O: EntityOptions>(description: &Description<O>, writer: &mut Writer) {
     if description.elements.is_empty() {
         description.write(O::RESPONSE_ORDER, writer);
@@ -188,9 +189,9 @@ pub fn write_feed(title: &str, id: &str, updated: Timestamp, next: Option<&str>,
     writer.finish().0
 }
 
-/// Writes the list without entries that answers a get of an entity that is not there (docs/evidence/pinned-behaviour.md
-/// ADM35).
-/// `uuid` and `number` tell answers apart.
+/// Writes the list without entries that answers a get of an entity that is not there. `uuid` and `number` tell answers
+/// apart.
+// docs/evidence/pinned-behaviour.md ADM35
 pub fn write_not_found_feed(uuid: &str, number: u64, updated: Timestamp) -> String {
     let mut writer = Writer::new();
     writer.start("feed", &[("xmlns", ATOM)]);

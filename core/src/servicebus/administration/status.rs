@@ -1,4 +1,5 @@
-//! Whether an entity can be used (docs/evidence/sdk-features.md §7), and how many messages it holds.
+//! Whether an entity can be used, and how many messages it holds.
+// docs/evidence/sdk-features.md §7
 
 use super::element::{ElementValue, InvalidElement, Reading, names};
 use super::xml::{self, Node, SERVICE_BUS, SERVICE_BUS_2011, Writer};

@@ -1,4 +1,5 @@
-//! Subscriptions of topics (docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM16, ADM22).
+//! Subscriptions of topics.
+// docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM16, ADM22
 
 use super::description::{EntityState, entity};
 use super::iso8601::MAX_TIME_SPAN;
@@ -73,7 +74,8 @@ entity! {
     }
     creation {
         /// The rule that the subscription starts with instead of the one that takes every message. Without a name it
-        /// is called `$Default`. The service never returns it (docs/evidence/pinned-behaviour.md RUL43, RUL44).
+        /// is called `$Default`. The service never returns it.
+        // docs/evidence/pinned-behaviour.md RUL43, RUL44
         default_rule, with_default_rule: RuleProperties = "DefaultRuleDescription";
     }
 }

@@ -1,4 +1,5 @@
-//! Topics (docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM15, ADM21).
+//! Topics.
+// docs/evidence/sdk-features.md §7, docs/evidence/pinned-behaviour.md ADM15, ADM21
 
 use super::authorization::AuthorizationRule;
 use super::description::{EntityState, entity};

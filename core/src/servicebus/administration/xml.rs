@@ -11,7 +11,8 @@ pub(super) use roxmltree::Node;
 pub(super) const ATOM: &str = "http://www.w3.org/2005/Atom";
 /// The namespace of the descriptions.
 pub(super) const SERVICE_BUS: &str = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect";
-/// The namespace of the message counts (docs/evidence/service-evidence.md §13.3).
+/// The namespace of the message counts.
+// docs/evidence/service-evidence.md §13.3
 pub(super) const SERVICE_BUS_2011: &str = "http://schemas.microsoft.com/netservices/2011/06/servicebus";
 /// The namespace of `type` and `nil`.
 pub(super) const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";

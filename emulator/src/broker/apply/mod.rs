@@ -174,8 +174,8 @@ impl Namespace {
         }
     }
 
-    /// The time of a scheduled message has come: it is enqueued anew, with a new number
-    /// (docs/evidence/service-evidence.md §8).
+    /// The time of a scheduled message has come: it is enqueued anew, with a new number.
+    // docs/evidence/service-evidence.md §8
     fn activate(&mut self, id: StoreId, mut message: Message, utc: Timestamp) {
         let Some(owner) = self.owner_of(id) else { return };
         let arrivals = owner.arrivals;

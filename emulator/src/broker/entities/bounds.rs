@@ -53,7 +53,8 @@ pub enum OutOfBounds {
     DuplicateWindow,
     /// An idle time of less than five minutes.
     Idle,
-    /// Sessions and forwarding (docs/evidence/pinned-behaviour.md FWD11).
+    /// Sessions and forwarding.
+    // docs/evidence/pinned-behaviour.md FWD11
     SessionsAndForwarding,
     /// More than twelve keys.
     TooManyKeys,
@@ -77,7 +78,8 @@ impl OutOfBounds {
         })
     }
 
-    /// Whether the service refuses it without a reason (docs/evidence/field-reports.md F22; Azure/ResourceModules#2629).
+    /// Whether the service refuses it without a reason.
+    // docs/evidence/field-reports.md F22; Azure/ResourceModules#2629
     pub fn is_unexplained(&self) -> bool {
         matches!(self, Self::SessionsAndForwarding | Self::MessageSize { tier: Tier::Standard, .. })
     }

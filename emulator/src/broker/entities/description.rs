@@ -1,4 +1,5 @@
-//! What can be set on entities, with the service's defaults (docs/evidence/pinned-behaviour.md ADM20–ADM22) and bounds.
+//! What can be set on entities, with the service's defaults and bounds.
+// docs/evidence/pinned-behaviour.md ADM20–ADM22
 
 use super::error::EntityError;
 use servicebus_core::time::Duration;
@@ -240,7 +241,8 @@ impl Default for SubscriptionDescription {
     }
 }
 
-/// The largest number of deliveries: NServiceBus creates every queue so (docs/evidence/field-reports.md F10).
+/// The largest number of deliveries: NServiceBus creates every queue so.
+// docs/evidence/field-reports.md F10
 pub const MAX_DELIVERY_COUNT: u32 = 2_147_483_647;
 
 fn check_lock(lock_duration: Duration) -> Result<(), EntityError> {
@@ -310,8 +312,8 @@ impl QueueDescription {
         texts(all) + keys(&self.authorization_rules)
     }
 
-    /// What forwards is never idle: the service sets `AutoDeleteOnIdle` to its maximum there
-    /// (docs/evidence/field-reports.md F8).
+    /// What forwards is never idle: the service sets `AutoDeleteOnIdle` to its maximum there.
+    // docs/evidence/field-reports.md F8
     pub(in crate::broker) fn never_idle_where_it_forwards(mut self) -> Self {
         if self.forward_to.is_some() || self.forward_dead_lettered_messages_to.is_some() {
             self.auto_delete_on_idle = None;

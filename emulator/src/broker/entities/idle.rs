@@ -86,8 +86,9 @@ impl Namespace {
         }
     }
 
-    /// Whether a receiver waits for messages with credit: that is use, also where none comes
-    /// (docs/evidence/field-reports.md F7). One that waits for a session is not.
+    /// Whether a receiver waits for messages with credit: that is use, also where none comes. One that waits for a
+    /// session is not.
+    // docs/evidence/field-reports.md F7
     fn is_awaited(&self, entity: &str, subscription: Option<&str>) -> bool {
         let stores = match (subscription, self.queues.get(entity)) {
             (None, Some(queue)) => Some(queue.stores),

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use super::error::EntityError;
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 
-/// Longest session id, message id and partition key, in characters (docs/evidence/wire-protocol.md §8).
+/// Longest session id, message id and partition key, in characters.
+// docs/evidence/wire-protocol.md §8
 pub(in crate::broker) const MAX_ID_LEN: usize = 128;
 
 /// What has become of a message; the number is that of `x-opt-message-state`.
@@ -61,8 +62,8 @@ pub struct Message {
     pub hops: u8,
     /// Whether it has waited for its time.
     pub activated: bool,
-    /// A message id for a message that came without one (docs/evidence/pinned-behaviour.md SND37): the JavaScript SDK
-    /// cannot settle a message that has none.
+    /// A message id for a message that came without one: the JavaScript SDK cannot settle a message that has none.
+    // docs/evidence/pinned-behaviour.md SND37
     made_id: Option<Arc<str>>,
     /// Its part of the memory budget, which its copies share.
     share: Option<Arc<Share>>,
@@ -116,7 +117,8 @@ fn checked(map: Map<'_>) -> Result<(), EntityError> {
     Ok(())
 }
 
-/// Whether a value is of a type that application properties cannot have (docs/evidence/pinned-behaviour.md SND27).
+/// Whether a value is of a type that application properties cannot have.
+// docs/evidence/pinned-behaviour.md SND27
 pub(in crate::broker) fn is_compound(value: &Value<'_>) -> bool {
     matches!(value, Value::List(_) | Value::Map(_) | Value::Array(_))
 }
@@ -137,8 +139,8 @@ impl Message {
     ///
     /// # Errors
     /// [`EntityError::Malformed`] for bytes that are no message, and what the service refuses in one: system
-    /// annotations set to null (docs/evidence/pinned-behaviour.md SND45), ids that are too long, property values of
-    /// compound types (SND27).
+    /// annotations set to null, ids that are too long, property values of compound types (SND27).
+    // docs/evidence/pinned-behaviour.md SND45
     pub fn accept(bytes: Bytes) -> Result<Self, EntityError> {
         let view = MessageView::parse(&bytes).map_err(|_| EntityError::Malformed)?;
         let header = view.header().map_err(|_| EntityError::Malformed)?;
@@ -224,11 +226,11 @@ impl Message {
         })
     }
 
-    /// Takes the messages of a batch in: one in each data section (docs/evidence/wire-protocol.md §3.3). `None` for a
-    /// batch without any.
+    /// Takes the messages of a batch in: one in each data section. `None` for a batch without any.
     ///
     /// # Errors
     /// As [`Message::accept`]; one bad message refuses the batch. [`EntityError::BatchTooLong`] for more than `limit`.
+    // docs/evidence/wire-protocol.md §3.3
     pub fn accept_batch(bytes: &Bytes, limit: usize) -> Result<Option<Vec<Self>>, EntityError> {
         let Ok(view) = MessageView::parse(bytes) else { return Ok(None) };
         let Ok(Body::Data(sections)) = view.body() else { return Ok(None) };
@@ -548,7 +550,8 @@ fn put_map_section(out: &mut Sink<'_>, code: u8, map: Value<'_>) {
 
 /// A key of annotations or of a footer as a receiver gets it: a symbol (AMQP 1.0 §3.2.10) also where a client sent a
 /// string, as the official client for Java does for footers. It takes nothing but symbols back, and finds its footer
-/// unchanged on the service (docs/evidence/pinned-behaviour.md SND33).
+/// unchanged on the service.
+// docs/evidence/pinned-behaviour.md SND33
 fn annotation_key(key: Value<'_>) -> Value<'_> {
     match key {
         Value::String(name) => Value::Symbol(Symbol::new(name)),

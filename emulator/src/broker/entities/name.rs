@@ -1,7 +1,7 @@
-//! Entity names (docs/evidence/wire-protocol.md §8): case-insensitive, of letters, digits and `. - _ /`.
+//! Entity names: case-insensitive, of letters, digits and `. - _ /`.
 //!
-//! Which character stands first or last does not matter (docs/evidence/field-reports.md F9, F62): the service's refusal
-//! names characters alone.
+//! Which character stands first or last does not matter: the service's refusal names characters alone.
+// docs/evidence/wire-protocol.md §8; docs/evidence/field-reports.md F9, F62
 
 use super::error::EntityError;
 

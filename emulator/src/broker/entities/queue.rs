@@ -55,9 +55,10 @@ impl Times {
     }
 }
 
-/// The times at which queues and topics were changed, which are the versions that the management API names
-/// (docs/evidence/pinned-behaviour.md ADM6): under one name each is later than those before it, also than those of an entity
-/// that was deleted. A change in the millisecond of the one before, or after UTC went back, is a millisecond later.
+/// The times at which queues and topics were changed, which are the versions that the management API names: under one
+/// name each is later than those before it, also than those of an entity that was deleted. A change in the millisecond
+/// of the one before, or after UTC went back, is a millisecond later.
+// docs/evidence/pinned-behaviour.md ADM6
 #[derive(Debug)]
 pub(super) struct Versions {
     latest: Timestamp,

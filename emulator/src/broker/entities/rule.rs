@@ -30,7 +30,8 @@ pub(in crate::broker) struct Copies {
     pub(in crate::broker) evaluated: u64,
 }
 
-/// Evaluates rules in their order (docs/evidence/service-evidence.md §11).
+/// Evaluates rules in their order.
+// docs/evidence/service-evidence.md §11
 pub(in crate::broker) fn copies<'r>(
     rules: impl Iterator<Item = &'r StoredRule>,
     message: &Message,

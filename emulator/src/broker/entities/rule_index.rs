@@ -123,11 +123,11 @@ impl RuleIndex {
         self.counts.rules
     }
 
-    /// Checks how many filters there are beside this one, and without the one in whose place it comes
-    /// (docs/evidence/wire-protocol.md §8).
+    /// Checks how many filters there are beside this one, and without the one in whose place it comes.
     ///
     /// # Errors
     /// [`EntityError::OutOfRange`].
+    // docs/evidence/wire-protocol.md §8
     pub(in crate::broker) fn check_room(
         &self,
         rule: &Rule,

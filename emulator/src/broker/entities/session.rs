@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The form in which session ids are compared: they are not case-sensitive (docs/evidence/field-reports.md F67).
+/// The form in which session ids are compared: they are not case-sensitive.
+// docs/evidence/field-reports.md F67
 pub(super) fn session_key(id: &str) -> Cow<'_, str> {
     if id.chars().any(char::is_uppercase) { Cow::Owned(id.to_lowercase()) } else { Cow::Borrowed(id) }
 }
@@ -147,7 +148,8 @@ impl Store {
     }
 
     /// Gives a locked session to another holder. What the former holder has received stays locked, for the new one to
-    /// settle (docs/evidence/pinned-behaviour.md SES43, SES45).
+    /// settle.
+    // docs/evidence/pinned-behaviour.md SES43, SES45
     pub(in crate::broker) fn hand_over_session(&mut self, id: &str, token: LockToken, holder: u64, utc: Timestamp) {
         let until = utc + self.settings().lock_duration;
         let Some(key) = self.find_session(id) else { return };
@@ -204,7 +206,8 @@ impl Store {
         effects
     }
 
-    /// The lock of a session may have run out: it does whatever credit its link has (docs/evidence/field-reports.md F14).
+    /// The lock of a session may have run out: it does whatever credit its link has.
+    // docs/evidence/field-reports.md F14
     pub(super) fn session_timer(&mut self, key: &Arc<str>, utc: Timestamp) -> Vec<Effect> {
         match self.sessions().get(key).and_then(|session| session.lock) {
             Some(lock) if lock.until <= utc => {
@@ -252,7 +255,8 @@ impl Store {
     }
 
     /// Ids of sessions: those with messages or a state by id, or with a cutoff those whose state was set after it by that
-    /// time (docs/evidence/pinned-behaviour.md SES47, SES50). The first so many are left out.
+    /// time. The first so many are left out.
+    // docs/evidence/pinned-behaviour.md SES47, SES50
     pub fn list_sessions(&self, updated_after: Option<Timestamp>, skip: usize) -> impl Iterator<Item = &Arc<str>> {
         let first = skip.saturating_add(updated_after.map_or(0, |cutoff| self.states_until(cutoff)));
         let ranks = (0..).map_while(move |at: usize| first.checked_add(at));

@@ -77,7 +77,8 @@ pub struct Subscription {
     pub times: Times,
     /// Its messages.
     pub stores: Stores,
-    /// By key: that is the order in which they are listed (docs/evidence/pinned-behaviour.md RUL4).
+    /// By key: that is the order in which they are listed.
+    // docs/evidence/pinned-behaviour.md RUL4
     pub rules: Listed<StoredRule>,
     /// How many of them there are of each kind.
     pub(super) counts: RuleCounts,

@@ -1,5 +1,5 @@
-//! Who may do what on a connection: tokens by audience, or a name and key told in SASL (docs/evidence/wire-protocol.md
-//! §2).
+//! Who may do what on a connection: tokens by audience, or a name and key told in SASL.
+// docs/evidence/wire-protocol.md §2
 
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 use crate::broker::entities::{AuthorizationRule, Rights};
@@ -144,8 +144,8 @@ impl Access {
         granted.fold(self.plain.unwrap_or_default(), |sum, token| unite(sum, token.rights))
     }
 
-    /// The rights on the `$management` node of a path: some clients put a token for the node alone
-    /// (docs/evidence/wire-protocol.md §2.2).
+    /// The rights on the `$management` node of a path: some clients put a token for the node alone.
+    // docs/evidence/wire-protocol.md §2.2
     pub(crate) fn management_rights(&self, path: &str, utc: Timestamp) -> Rights {
         self.rights(&format!("{path}/$management"), utc)
     }

@@ -60,8 +60,8 @@ impl Peer {
     }
 
     /// The link that a response goes out on: the one of the node that the request names, by its address or its name. A
-    /// connection has one link for responses of `$cbs`: it is meant where none is named (docs/evidence/wire-protocol.md
-    /// §2.1, §5).
+    /// connection has one link for responses of `$cbs`: it is meant where none is named.
+    // docs/evidence/wire-protocol.md §2.1, §5
     pub(crate) fn response_link(&self, node: &Node, session: SessionId, reply_to: Option<&str>) -> Option<LinkId> {
         let attached = |id: &LinkId| self.is_attached(*id);
         let named = reply_to.and_then(|name| self.index.replies(node, name, session).find(attached));

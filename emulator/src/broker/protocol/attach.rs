@@ -34,7 +34,8 @@ const MAX_BATCH_SIZE: &str = "com.microsoft:max-message-batch-size";
 /// How long the service waits for a session when it is not told.
 const SESSION_WAIT: Duration = Duration::from_secs(65);
 
-/// Credit of the nodes and of senders (docs/evidence/service-evidence.md §2).
+/// Credit of the nodes and of senders.
+// docs/evidence/service-evidence.md §2
 pub(crate) const CBS_CREDIT: u32 = 100;
 pub(crate) const CREDIT: u32 = 1_000;
 /// The largest request to `$cbs`. The service promises no limit; this one keeps memory bounded.
@@ -44,7 +45,8 @@ const SIZE_SLACK: u64 = 1 << 20;
 /// The largest request to `$management`: a list of the largest messages.
 const MANAGEMENT_LIMIT: u64 = 256 << 20;
 
-/// The largest batch, whatever the entity's limit (docs/evidence/service-evidence.md §1).
+/// The largest batch, whatever the entity's limit.
+// docs/evidence/service-evidence.md §1
 pub(crate) const BATCH_LIMIT: u64 = 1 << 20;
 
 /// What a link's answer tells besides.
@@ -148,8 +150,9 @@ impl Shared {
         }
     }
 
-    /// Refuses a client that takes the entity for one of another kind (docs/evidence/pinned-behaviour.md SND10). A
-    /// missing entity is left to what comes next, and so is a kind that is none of those that have messages.
+    /// Refuses a client that takes the entity for one of another kind. A missing entity is left to what comes next, and
+    /// so is a kind that is none of those that have messages.
+    // docs/evidence/pinned-behaviour.md SND10
     fn check_entity_type(&self, attach: &Attach<'_>, address: &Address<'_>) -> Result<(), Refusal> {
         if attach.properties.and_then(|properties| properties.get(ENTITY_TYPE)) == Some(Value::String(NODE_KIND)) {
             return Ok(());
@@ -413,7 +416,8 @@ impl Shared {
         }
     }
 
-    /// Sends the attach: the client's own termini come back as they are (docs/evidence/wire-protocol.md §0 fact 4).
+    /// Sends the attach: the client's own termini come back as they are.
+    // docs/evidence/wire-protocol.md §0 fact 4
     fn accept(
         &mut self,
         peer: &mut Peer,

@@ -9,8 +9,9 @@ use servicebus_core::wire::{Compound, Described, Encode, Map, Reader, Sink, Symb
 
 /// The filter that asks for a session.
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
-/// The filter that asks for a session which another receiver may take over (docs/evidence/wire-protocol.md §5). Only the
-/// symbol that describes its value ends in `:list`.
+/// The filter that asks for a session which another receiver may take over. Only the symbol that describes its value
+/// ends in `:list`.
+// docs/evidence/wire-protocol.md §5
 pub(super) const SHARED_FILTER: &str = "com.microsoft:non-exclusive-session-filter";
 /// The descriptor of that filter's list.
 const SHARED_DESCRIPTOR: u64 = 0x0000_0013_7000_000e;
@@ -105,7 +106,8 @@ pub(super) fn granted_filter<'a>(attach: &Attach<'_>, session: &str, buffer: &'a
     encode_map(&[(key, Value::String(session))], buffer).ok()
 }
 
-/// The filter of a session that can be taken over: id and token, both filled (docs/evidence/pinned-behaviour.md SES46).
+/// The filter of a session that can be taken over: id and token, both filled.
+// docs/evidence/pinned-behaviour.md SES46
 pub(super) fn shared_filter<'a>(session: &str, token: LockToken, buffer: &'a mut [u8]) -> Option<Map<'a>> {
     let mut bytes = vec![0x00, 0x80];
     bytes.extend_from_slice(&SHARED_DESCRIPTOR.to_be_bytes());

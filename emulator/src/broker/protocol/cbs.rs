@@ -1,4 +1,5 @@
-//! Tokens: the `$cbs` node (docs/evidence/wire-protocol.md §2, docs/evidence/service-evidence.md §6).
+//! Tokens: the `$cbs` node.
+// docs/evidence/wire-protocol.md §2, docs/evidence/service-evidence.md §6
 
 use super::access::{Audience, TokenError, check_token, signed_host};
 use super::attach::{CBS_CREDIT, condition_of};
@@ -182,8 +183,9 @@ impl Shared {
         }
     }
 
-    /// Links whose token has ended are detached (docs/evidence/service-evidence.md §5), as far as one call goes: `left` is
-    /// the number of tokens and links that it may look at.
+    /// Links whose token has ended are detached, as far as one call goes: `left` is the number of tokens and links that
+    /// it may look at.
+    // docs/evidence/service-evidence.md §5
     pub(crate) fn expire_tokens(&mut self, peer: &mut Peer, left: &mut usize, clock: Clock) {
         while *left > 0 {
             *left -= 1;

@@ -1,5 +1,5 @@
-//! What the service answers when something is wrong: condition, text, and the tracking block behind it
-//! (docs/evidence/service-evidence.md §4, §5).
+//! What the service answers when something is wrong: condition, text, and the tracking block behind it.
+// docs/evidence/service-evidence.md §4, §5
 
 use crate::broker::budget::OverBudget;
 use crate::broker::entities::EntityError;

@@ -1,4 +1,5 @@
-//! The `$management` nodes: what they know, and what it takes to be allowed it (docs/evidence/wire-protocol.md §5).
+//! The `$management` nodes: what they know, and what it takes to be allowed it.
+// docs/evidence/wire-protocol.md §5
 
 use super::fault::Refusal;
 use super::peer::Peer;
@@ -19,7 +20,8 @@ use servicebus_core::time::Timestamp;
 use servicebus_core::wire::messaging::DeliveryState;
 use servicebus_core::wire::{Compound, Encode, Map, Sink, Symbol, Value};
 
-/// Messages of one peek at most (docs/evidence/service-evidence.md §7).
+/// Messages of one peek at most.
+// docs/evidence/service-evidence.md §7
 const MAX_PEEK: usize = 250;
 /// Bytes of one peek at most, so that one response cannot hold the whole entity.
 const MAX_PEEK_BYTES: usize = 8 << 20;
@@ -104,8 +106,8 @@ impl Shared {
         })
     }
 
-    /// A request to schedule a message that is larger than the entity takes: its link is closed with this
-    /// (docs/evidence/field-reports.md F17).
+    /// A request to schedule a message that is larger than the entity takes: its link is closed with this.
+    // docs/evidence/field-reports.md F17
     pub(super) fn oversized(&self, path: &str, request: &Request<'_>) -> Option<Refusal> {
         if request.operation.strip_prefix("com.microsoft:").unwrap_or(request.operation) != "schedule-message" {
             return None;
@@ -488,7 +490,8 @@ fn messages_body(messages: &[(Option<LockToken>, Bytes)]) -> Reply {
     })
 }
 
-/// Whether a cutoff means "every session with messages or a state" (docs/evidence/wire-protocol.md §5).
+/// Whether a cutoff means "every session with messages or a state".
+// docs/evidence/wire-protocol.md §5
 pub(super) fn is_sentinel(time: Timestamp) -> bool {
     time >= Timestamp::from_millis(253_402_300_799_000)
 }

@@ -240,9 +240,9 @@ impl Peer {
         self.had_links = true;
     }
 
-    /// A session begins with a coordinator: that is how clients ask for transactions across entities (recording
-    /// `transaction-cross-entity` in docs/evidence/data/dotnet-wire). Links to `$cbs` do not count, since clients with one
-    /// session have them there. Sessions without links are forgotten.
+    /// A session begins with a coordinator: that is how clients ask for transactions across entities. Links to `$cbs` do
+    /// not count, since clients with one session have them there. Sessions without links are forgotten.
+    // The recording `transaction-cross-entity` in docs/evidence/data/dotnet-wire.
     pub(crate) fn note_coordinator(&mut self, session: SessionId) {
         let Self { index, cross_entity, .. } = self;
         cross_entity.retain(|(known, _)| index.is_used(*known));
@@ -256,8 +256,9 @@ impl Peer {
         self.cross_entity.iter().any(|(known, _)| *known == session)
     }
 
-    /// Notes that a session uses an entity. A session for transactions across entities stays with the first one
-    /// (docs/evidence/pinned-behaviour.md TXN20); false for another.
+    /// Notes that a session uses an entity. A session for transactions across entities stays with the first one; false
+    /// for another.
+    // docs/evidence/pinned-behaviour.md TXN20
     pub(crate) fn pin(&mut self, session: SessionId, entity: &str) -> bool {
         let found = self.cross_entity.iter_mut().find(|(known, _)| *known == session);
         found.is_none_or(|(_, pinned)| pinned.get_or_insert_with(|| entity.to_owned()) == entity)

@@ -199,7 +199,8 @@ impl Shared {
     }
 
     /// The lock that was lost: without the lock of its session no message's lock counts, and that one is named; while the
-    /// session is held it is the message's (docs/evidence/field-reports.md F70). Other refusals stay as they are.
+    /// session is held it is the message's. Other refusals stay as they are.
+    // docs/evidence/field-reports.md F70
     pub(super) fn lost_lock(
         &self,
         peer: &Peer,
@@ -230,8 +231,8 @@ impl Shared {
         Ok(self.namespace.settle(stores, token, settlement, clock.utc)?)
     }
 
-    /// A link is over: what was not sent goes back, sessions are let go; message locks stay
-    /// (docs/evidence/pinned-behaviour.md SET40).
+    /// A link is over: what was not sent goes back, sessions are let go; message locks stay.
+    // docs/evidence/pinned-behaviour.md SET40
     pub(crate) fn on_detached(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         self.namespace.work().add(1);
         let Some(link) = self.take_link(peer, id) else { return };

@@ -1,4 +1,5 @@
-//! Requests to a node and the responses to them (docs/evidence/wire-protocol.md §2.2, §5).
+//! Requests to a node and the responses to them.
+// docs/evidence/wire-protocol.md §2.2, §5
 
 use super::fault::Refusal;
 use bytes::{Bytes, BytesMut};
@@ -72,7 +73,8 @@ impl<'a> Request<'a> {
         self.typed(key, "a string", |value| value.as_str())
     }
 
-    /// A number in the body, of whatever integer type (docs/evidence/wire-protocol.md §0 fact 10).
+    /// A number in the body, of whatever integer type.
+    // docs/evidence/wire-protocol.md §0 fact 10
     pub(super) fn number(&self, key: &str) -> Result<Option<i64>, Refusal> {
         self.typed(key, "an integer", |value| value.as_i64())
     }
@@ -156,7 +158,8 @@ fn walked<'a, T>(
     Ok(all)
 }
 
-/// Encodes a response: properties first, no header, as the service does (docs/evidence/service-evidence.md §3).
+/// Encodes a response: properties first, no header, as the service does.
+// docs/evidence/service-evidence.md §3
 pub(super) fn encode(
     correlation_id: Option<MessageId<'_>>,
     properties: &[(&str, Value<'_>)],
@@ -174,7 +177,8 @@ pub(super) fn encode(
     bytes.freeze()
 }
 
-/// Writes an array of longs: a real array, since some clients read nothing else (docs/evidence/wire-protocol.md §5).
+/// Writes an array of longs: a real array, since some clients read nothing else.
+// docs/evidence/wire-protocol.md §5
 pub(super) fn put_longs(out: &mut Sink<'_>, numbers: &[i64]) {
     put_array(out, 0x81, numbers.iter().map(|number| number.to_be_bytes()));
 }

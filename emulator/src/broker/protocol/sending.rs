@@ -15,7 +15,8 @@ use servicebus_core::servicebus::{BATCH_FORMAT, Reason};
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Rejected};
 use servicebus_core::wire::transaction::TransactionalState;
 
-/// Messages of one batch at most in the standard tier (docs/evidence/pinned-behaviour.md SND21).
+/// Messages of one batch at most in the standard tier.
+// docs/evidence/pinned-behaviour.md SND21
 const MAX_BATCH: usize = 4_500;
 /// The largest message of the standard tier.
 const STANDARD_LIMIT: u64 = 256 << 10;
@@ -111,7 +112,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Detaches a link that has sent a batch without messages (docs/evidence/field-reports.md F46).
+    /// Detaches a link that has sent a batch without messages.
+    // docs/evidence/field-reports.md F46
     fn detach_without_data(&mut self, peer: &mut Peer, id: LinkId, clock: Clock) {
         let name = peer.link(id).map(|link| link.name.clone()).unwrap_or_default();
         let text = format!(

@@ -1,4 +1,5 @@
-//! How a client ends a delivery: its outcome, or `update-disposition` (docs/evidence/wire-protocol.md §4.3, §5).
+//! How a client ends a delivery: its outcome, or `update-disposition`.
+// docs/evidence/wire-protocol.md §4.3, §5
 
 use crate::broker::change::Settlement;
 use crate::broker::entities::store::Ending;
@@ -75,8 +76,8 @@ impl Settlement {
         Some(Self::with_changes(ending, changes))
     }
 
-    /// The outcome that confirms it: of the same kind, and a rejected one without an error
-    /// (docs/evidence/wire-protocol.md §0 fact 8).
+    /// The outcome that confirms it: of the same kind, and a rejected one without an error.
+    // docs/evidence/wire-protocol.md §0 fact 8
     pub(crate) fn echo(&self) -> Outcome<'static> {
         match self.ending {
             Ending::Complete => Outcome::Accepted,

@@ -1,5 +1,5 @@
-//! The coordinator: transactions declared and discharged (docs/evidence/wire-protocol.md §3.6,
-//! docs/evidence/pinned-behaviour.md §11).
+//! The coordinator: transactions declared and discharged.
+// docs/evidence/wire-protocol.md §3.6, docs/evidence/pinned-behaviour.md §11
 
 use super::attach::{CBS_CREDIT, condition_of};
 use super::fault::Refusal;

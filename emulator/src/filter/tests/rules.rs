@@ -1,4 +1,5 @@
-//! Rules, and the rows of docs/evidence/pinned-behaviour.md §10 that an evaluator decides.
+//! Rules, and the pinned rows that an evaluator decides.
+// docs/evidence/pinned-behaviour.md §10
 
 use super::super::{
     CorrelationFilter, Dialect, EvaluationError, Filter, MessageProperties, Rule, Selection, SqlAction, SqlFilter,
@@ -7,7 +8,8 @@ use super::super::{
 use super::{Message, action, applied, evaluate, filter, random};
 use servicebus_core::time::{Duration, Timestamp};
 
-/// The twelve messages of docs/evidence/pinned-behaviour.md §10, "orders data set".
+/// The twelve messages of the "orders data set".
+// docs/evidence/pinned-behaviour.md §10
 fn orders() -> Vec<Message> {
     [
         ("blue", 5, "low"),
@@ -278,7 +280,8 @@ fn correlation_filters() {
     }
 }
 
-/// docs/evidence/service-evidence.md §11: five rules, two of them with actions, make three copies.
+/// Five rules, two of them with actions, make three copies.
+// docs/evidence/service-evidence.md §11
 #[test]
 fn copies() {
     let rules = [

@@ -1,5 +1,6 @@
 //! The endpoint without HTTP: requests as clients send them, answers as the service gives them. Names that begin with
-//! `adm` or `rul` are rows of docs/evidence/pinned-behaviour.md.
+//! `adm` or `rul` are rows of the paper below.
+// docs/evidence/pinned-behaviour.md
 
 mod entities;
 mod lists;

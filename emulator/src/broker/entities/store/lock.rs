@@ -140,8 +140,9 @@ impl Store {
         None
     }
 
-    /// Extends the lock of a message. One that the lock of its session guards lasts as long as that, which is not extended
-    /// (docs/evidence/pinned-behaviour.md SES26).
+    /// Extends the lock of a message. One that the lock of its session guards lasts as long as that, which is not
+    /// extended.
+    // docs/evidence/pinned-behaviour.md SES26
     pub(in crate::broker) fn extend_lock(&mut self, token: LockToken, utc: Timestamp) {
         let Some(number) = self.locks.get(&token).copied() else { return };
         let Some(entry) = self.entries.get_mut(&number) else { return };

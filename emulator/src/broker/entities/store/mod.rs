@@ -23,8 +23,8 @@ use servicebus_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions
-/// (docs/evidence/service-evidence.md §10).
+/// The end of a lock that never ends: what the service shows of messages in the sub-queues of an entity with sessions.
+// docs/evidence/service-evidence.md §10
 const NEVER: Timestamp = Timestamp::from_secs(253_402_300_800);
 /// Bytes of the states of all sessions at most.
 const MAX_STATES: usize = 1 << 30;
@@ -39,7 +39,8 @@ struct Entry {
     /// Order of arrival: receivers get messages by it, abandoned ones keep it.
     position: u64,
     lock: Option<Lock>,
-    /// The end of its lock, or of the last one it had: what a peek shows (docs/evidence/service-evidence.md §10).
+    /// The end of its lock, or of the last one it had: what a peek shows.
+    // docs/evidence/service-evidence.md §10
     locked_until: Option<Timestamp>,
 }
 
@@ -285,8 +286,8 @@ impl Store {
         self.remove(number);
     }
 
-    /// Takes in a dead message under the number it had (docs/evidence/service-evidence.md §8), behind those that came
-    /// before.
+    /// Takes in a dead message under the number it had, behind those that came before.
+    // docs/evidence/service-evidence.md §8
     pub fn bury(&mut self, mut message: Message) {
         message.state = MessageState::Active;
         if message.sequence_number <= 0 || self.entries.contains_key(&message.sequence_number) {
@@ -432,10 +433,11 @@ impl Store {
     }
 
     /// Checks that all of these are deferred, unlocked, alive and, where a session is named, of it; expired ones are
-    /// to go the way of expired messages (docs/evidence/service-evidence.md §10).
+    /// to go the way of expired messages.
     ///
     /// # Errors
     /// [`EntityError::MessageNotFound`]: the whole request fails with one of them.
+    // docs/evidence/service-evidence.md §10
     pub fn check_deferred(
         &self,
         numbers: &[i64],
