@@ -8,12 +8,14 @@
 
 /// Tells of an event: a level, what happened, and up to four fields that can be displayed.
 ///
-/// With `tracing` the fields are fields; with `defmt` they follow the text, as [`defmt::Format`] has them: text and
-/// names are interned.
+/// With `tracing` the fields are fields, and one without a value is left out; with `defmt` they follow the text, as
+/// [`defmt::Format`] has them: text and names are interned.
 macro_rules! log {
     ($level:ident, $text:literal $(, $name:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]
-        ::tracing::$level!(target: "servicebus", $($name = %$value,)* $text);
+        ::tracing::$level!(
+            target: "servicebus", $($name = $crate::log::Shown::shown(&$value).map(::tracing::field::display),)* $text
+        );
         #[cfg(feature = "defmt")]
         log!(@defmt $level, $text $(, $name = $value)*);
         // The values count as used, and are not evaluated.
@@ -162,15 +164,33 @@ pub(crate) trait Logged: core::fmt::Debug + defmt::Format {}
 #[cfg(feature = "defmt")]
 impl<T: core::fmt::Debug + defmt::Format> Logged for T {}
 
-/// Something that may be absent, as text.
+/// The value of a field, which may be absent: `tracing` leaves the field out, `defmt` shows `-`.
 pub(crate) struct Maybe<T>(pub(crate) Option<T>);
 
-impl<T: core::fmt::Display> core::fmt::Display for Maybe<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("-"),
-        }
+/// The value of a field of `tracing`.
+#[cfg(feature = "tracing")]
+pub(crate) trait Shown {
+    type Value: core::fmt::Display;
+
+    /// `None` leaves the field out.
+    fn shown(&self) -> Option<&Self::Value>;
+}
+
+#[cfg(feature = "tracing")]
+impl<T: core::fmt::Display> Shown for T {
+    type Value = T;
+
+    fn shown(&self) -> Option<&T> {
+        Some(self)
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl<T: core::fmt::Display> Shown for Maybe<T> {
+    type Value = T;
+
+    fn shown(&self) -> Option<&T> {
+        self.0.as_ref()
     }
 }
 
@@ -225,12 +245,12 @@ impl Span {
         }
     }
 
-    /// A handler has the message with this trace context: events inside of it carry that.
+    /// A handler has a message: events inside of it carry its trace context, where it has one.
     #[cfg(feature = "alloc")]
     pub(crate) fn handling(traceparent: Option<&str>) -> Self {
         Self {
             #[cfg(feature = "tracing")]
-            span: tracing::info_span!(target: "servicebus", "process", traceparent = %Maybe(traceparent)),
+            span: tracing::info_span!(target: "servicebus", "process", traceparent = traceparent.map(tracing::field::display)),
         }
     }
 

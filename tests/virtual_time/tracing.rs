@@ -56,7 +56,7 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-fn told() -> Vec<String> {
+fn told(traceparent: Option<&'static str>) -> Vec<String> {
     let _alone = alone();
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
@@ -69,11 +69,12 @@ fn told() -> Vec<String> {
         world.run(async move {
             let client = inner.client::<Heap>();
             let sender = client.sender("q").unwrap();
-            let message = MessageRef::new("a body nobody may read").with_traceparent(TRACEPARENT);
+            let mut message = MessageRef::new("a body nobody may read");
+            message.traceparent = traceparent;
             sender.send(&message).await.unwrap();
             let receiver = client.receiver("q").unwrap();
             let message = receiver.receive(Duration::from_secs(1)).await.unwrap().expect("a message");
-            assert_eq!(message.traceparent(), Some(TRACEPARENT));
+            assert_eq!(message.traceparent(), traceparent);
             receiver.abandon(&message).await.unwrap();
             receiver.close().await;
             let processor = client.processor(Entity::queue("q"), ProcessorOptions::default());
@@ -97,7 +98,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 #[test]
 fn connections_links_messages_settlements_and_frames_are_told() {
-    let told = told();
+    let told = told(Some(TRACEPARENT));
     let all = [
         "INFO message=connecting host=localhost port=5672 tls=false",
         "INFO message=connected connection=1",
@@ -121,9 +122,19 @@ fn connections_links_messages_settlements_and_frames_are_told() {
     assert!(told.iter().any(|line| line.starts_with("span process") && line.contains(TRACEPARENT)));
 }
 
+/// A field without a value is left out, so that the span of a handler is not `process{traceparent=-}`.
+#[test]
+fn a_message_without_a_trace_context_has_none_in_its_span() {
+    let told = told(None);
+    let spans: Vec<_> = told.iter().filter(|line| line.starts_with("span process")).collect();
+    assert_eq!(spans, ["span process"]);
+    let absent: Vec<_> = told.iter().filter(|line| line.contains("traceparent") || line.contains("=-")).collect();
+    assert!(absent.is_empty(), "{absent:#?}");
+}
+
 #[test]
 fn no_secret_and_no_body_is_told() {
-    let told = told();
+    let told = told(Some(TRACEPARENT));
     for line in told {
         for secret in ["SAS_KEY_VALUE", "SharedAccessSignature", "sig=", "nobody may read"] {
             assert!(!line.contains(secret), "{line}");
