@@ -65,7 +65,7 @@ pub use servicebus_core::servicebus::{
     InvalidLockToken, InvalidMessage, LockToken, MessageId, MessageRef, MessageState, Properties, Reason, RetryMode,
     RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
 };
-pub use servicebus_core::time::{Duration, Timestamp};
+pub use servicebus_core::time::{Duration, TimeOutOfRange, Timestamp};
 pub use servicebus_core::wire::{DecodeError, Uuid, Value, WrongValue};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
