@@ -79,6 +79,12 @@ fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Ready<Result<(), HandlerError>>
 
 impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
+    ///
+    /// During an outage [`Receive`](ProcessorErrorCause::Receive) is reported **again and again**, by each of
+    /// [`max_concurrent_sessions`](SessionProcessorOptions::max_concurrent_sessions) that waits for a session: after each
+    /// accept whose attempts are used up, with growing pauses between them. A session that was held is reported once, as
+    /// [`LockLost`](ProcessorErrorCause::LockLost), also where the connection was lost and not the lock.
+    /// [`Processor::on_error`](super::Processor::on_error) has a filter, and a way to log each outage and its end once.
     pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G, O, C> {
         let Self { client, receiver, options, control, opened, closing, .. } = self;
         SessionProcessor { client, receiver, options, control, on_error, opened, closing }
@@ -115,6 +121,10 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     /// Accepts sessions and handles each of their messages in a task of its own, until [`ProcessorControl::stop`] is
     /// called. Handlers are closures as those of [`Processor::run`](super::Processor::run); a session's lock is renewed
     /// while those for its opening and closing run as well.
+    ///
+    /// On tokio, smol and async-std handlers are spawned and have to be `Send + 'static`; on embassy they run in this
+    /// future, as with [`SessionProcessor::run_inline`]. The executor of `smol::spawn` has **one** thread unless
+    /// `SMOL_THREADS` is set, which the handlers of all sessions share: see [`Processor::run`](super::Processor::run).
     ///
     /// Cancel safety: dropped, it cancels the handlers that run, and calls none for closing; their messages come again
     /// when their sessions do.
