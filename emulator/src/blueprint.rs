@@ -49,6 +49,7 @@ pub struct Blueprint {
 
 /// Which entity could not be made, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BlueprintError {
     /// The path of the entity.
     pub entity: String,

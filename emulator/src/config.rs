@@ -13,6 +13,7 @@ use jsonc_parser::{JsonArray, JsonObject, JsonValue};
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The place, such as `UserConfig.Namespaces[0].Queues[1].Name`; empty for the whole file.
     pub place: String,

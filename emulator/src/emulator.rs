@@ -39,7 +39,17 @@ impl fmt::Display for StartError {
     }
 }
 
-impl core::error::Error for StartError {}
+/// Transparent: text and source are those of the inner error.
+impl core::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Bind(error) => error.source(),
+            Self::Entity(error) => error.source(),
+            Self::Identity(error) => error.source(),
+            Self::NamespaceTwice(_) => None,
+        }
+    }
+}
 
 /// A namespace and the entities that it starts with.
 #[derive(Debug, Default)]

@@ -109,7 +109,15 @@ impl<E: fmt::Display> fmt::Display for PlainError<E> {
     }
 }
 
-impl<E: fmt::Display + fmt::Debug> core::error::Error for PlainError<E> {}
+/// Transparent: text and source are those of the inner error.
+impl<E: core::error::Error> core::error::Error for PlainError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::NeedsTls => None,
+            Self::Connect(error) => error.source(),
+        }
+    }
+}
 
 /// A stream whose clones are its halves.
 #[derive(Debug)]
@@ -164,13 +172,24 @@ pub enum StreamError<E> {
     Io(E),
 }
 
-impl<E: fmt::Debug> fmt::Display for StreamError<E> {
+impl<E: fmt::Display> fmt::Display for StreamError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            Self::Busy => f.write_str("another read, or another write, is under way"),
+            Self::Io(error) => error.fmt(f),
+        }
     }
 }
 
-impl<E: fmt::Debug> core::error::Error for StreamError<E> {}
+/// Transparent: text and source are those of the inner error.
+impl<E: core::error::Error> core::error::Error for StreamError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Busy => None,
+            Self::Io(error) => error.source(),
+        }
+    }
+}
 
 impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
     fn kind(&self) -> embedded_io_async::ErrorKind {

@@ -193,4 +193,12 @@ texts! {
     }
 }
 
-impl core::error::Error for TcpError {}
+impl core::error::Error for TcpError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) => Some(error),
+            // embassy-net's error of DNS is no `Error`.
+            Self::Dns(_) | Self::NoAddress => None,
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What holds for the sources and documents themselves.
 
+mod errors;
 mod evidence;
 mod examples;
 mod fault_cells;

@@ -47,7 +47,8 @@ impl Subject {
     }
 }
 
-/// What went wrong in a processor.
+/// What went wrong in a processor, with the error that it comes from. The text is that of [`ProcessorError`] without the
+/// entity and the message, such as `the handler failed: out of stock`: for a log that has those as fields.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProcessorErrorCause<S: Storage> {
@@ -126,26 +127,35 @@ impl<S: Storage> fmt::Display for ProcessorError<S> {
             }
             write!(f, "delivery count {delivery_count})")?;
         }
-        match &self.cause {
-            ProcessorErrorCause::Receive(error) => write!(f, ": receiving failed: {error}"),
-            ProcessorErrorCause::LockLost(error) => write!(f, ": the lock was lost: {error}"),
-            ProcessorErrorCause::Settle(error) => write!(f, ": settling failed: {error}"),
-            ProcessorErrorCause::Handler(error) => write!(f, ": the handler failed: {error}"),
-            ProcessorErrorCause::Panicked(panic) => write!(f, ": {panic}"),
+        write!(f, ": {}", self.cause)
+    }
+}
+
+impl<S: Storage> fmt::Display for ProcessorErrorCause<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Receive(error) => write!(f, "receiving failed: {error}"),
+            Self::LockLost(error) => write!(f, "the lock was lost: {error}"),
+            Self::Settle(error) => write!(f, "settling failed: {error}"),
+            Self::Handler(error) => write!(f, "the handler failed: {error}"),
+            Self::Panicked(panic) => panic.fmt(f),
         }
     }
 }
 
+/// The source is that of the cause, whose text is part of this one's.
 impl<S: Storage> core::error::Error for ProcessorError<S> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.cause {
-            ProcessorErrorCause::Receive(error)
-            | ProcessorErrorCause::LockLost(error)
-            | ProcessorErrorCause::Settle(error) => Some(error),
-            ProcessorErrorCause::Handler(error) => {
-                error.error().map(|error| error as &(dyn core::error::Error + 'static))
-            }
-            ProcessorErrorCause::Panicked(_) => None,
+        self.cause.source()
+    }
+}
+
+impl<S: Storage> core::error::Error for ProcessorErrorCause<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Receive(error) | Self::LockLost(error) | Self::Settle(error) => Some(error),
+            Self::Handler(error) => error.error().map(|error| error as &(dyn core::error::Error + 'static)),
+            Self::Panicked(_) => None,
         }
     }
 }
@@ -154,10 +164,31 @@ impl<S: Storage> core::error::Error for ProcessorError<S> {
 mod tests {
     use super::*;
     use crate::storage::Heap;
+    use alloc::format;
+    use core::error::Error as _;
 
     #[test]
     fn it_crosses_threads() {
         const fn crosses_threads<T: core::error::Error + Send + Sync + 'static>() {}
         crosses_threads::<ProcessorError<Heap>>();
+        crosses_threads::<ProcessorErrorCause<Heap>>();
+    }
+
+    #[test]
+    fn a_cause_has_a_text_and_a_source_of_its_own() {
+        let number = "x".parse::<u8>().unwrap_err();
+        let error = ProcessorError::<Heap>::new(
+            ProcessorErrorCause::Handler(number.clone().into()),
+            Subject::new(&"orders", Some("s1")),
+        );
+        assert_eq!(error.cause().to_string(), format!("the handler failed: {number}"));
+        assert_eq!(error.to_string(), format!("orders: session s1: {}", error.cause()));
+        for source in [error.source(), error.cause().source()] {
+            assert!(source.is_some_and(<dyn core::error::Error>::is::<core::num::ParseIntError>));
+        }
+        // A dead letter comes from no error.
+        let dead = ProcessorErrorCause::<Heap>::Handler(crate::client::DeadLetter::new("poison", "").into());
+        assert_eq!(dead.to_string(), "the handler failed: dead-lettered: poison");
+        assert!(dead.source().is_none());
     }
 }

@@ -47,7 +47,15 @@ impl fmt::Display for BatchError {
     }
 }
 
-impl core::error::Error for BatchError {}
+/// Transparent: text and source are those of the inner error.
+impl core::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Invalid(error) => error.source(),
+            Self::Full | Self::TooLarge { .. } => None,
+        }
+    }
+}
 
 /// More messages than this are refused by the service.
 // docs/evidence/pinned-behaviour.md SND21

@@ -26,4 +26,11 @@ impl fmt::Display for BodyError {
     }
 }
 
-impl core::error::Error for BodyError {}
+impl core::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) => Some(error),
+            Self::NotUtf8 | Self::OtherKind => None,
+        }
+    }
+}

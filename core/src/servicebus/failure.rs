@@ -87,6 +87,7 @@ impl Offer {
 }
 
 /// Why something did not work, with the service's own words where there are any.
+#[non_exhaustive]
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
     pub cause: Cause,

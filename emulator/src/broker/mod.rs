@@ -85,6 +85,7 @@ impl ConnectionId {
 
 /// Why there is no room for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoRoom {
     /// There are as many as [`BrokerConfig::max_connections`].
     Connections,

@@ -333,6 +333,7 @@ impl<E: fmt::Debug> fmt::Display for SpoolError<E> {
     }
 }
 
+// An error of a flash need not be an `Error`, so that it is no source.
 impl<E: fmt::Debug> core::error::Error for SpoolError<E> {}
 
 /// Why not all readings were sent.
@@ -368,4 +369,12 @@ impl<S: Storage, E: fmt::Debug> fmt::Display for SpoolSendError<S, E> {
     }
 }
 
-impl<S: Storage, E: fmt::Debug> core::error::Error for SpoolSendError<S, E> {}
+/// Transparent: text and source are those of the inner error.
+impl<S: Storage, E: fmt::Debug> core::error::Error for SpoolSendError<S, E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Spool(error) => error.source(),
+            Self::Send(error) => error.source(),
+        }
+    }
+}

@@ -110,7 +110,15 @@ impl<E: fmt::Display> fmt::Display for TlsDialError<E> {
     }
 }
 
-impl<E: fmt::Display + fmt::Debug> core::error::Error for TlsDialError<E> {}
+/// Transparent: text and source are those of the inner error.
+impl<E: core::error::Error> core::error::Error for TlsDialError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+        }
+    }
+}
 
 #[cfg(feature = "defmt")]
 impl<E: defmt::Format> defmt::Format for TlsDialError<E> {

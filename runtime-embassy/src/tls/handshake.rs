@@ -209,7 +209,14 @@ impl fmt::Display for HandshakeError {
     }
 }
 
-impl core::error::Error for HandshakeError {}
+impl core::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Refused(refusal) => refusal.source(),
+            Self::Tls(error) => Some(error),
+        }
+    }
+}
 
 /// The names of embedded-tls' errors. Its own feature `defmt` would log its keys' derivation too.
 #[cfg(feature = "defmt")]

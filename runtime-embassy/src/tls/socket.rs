@@ -218,7 +218,15 @@ impl<E: core::fmt::Debug> core::fmt::Display for SocketError<E> {
     }
 }
 
-impl<E: core::fmt::Debug> core::error::Error for SocketError<E> {}
+/// Transparent: the source is that of the inner error.
+impl<E: core::error::Error> core::error::Error for SocketError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Record(_) => None,
+            Self::Stream(error) => error.source(),
+        }
+    }
+}
 
 impl<E: Error> Error for SocketError<E> {
     fn kind(&self) -> ErrorKind {

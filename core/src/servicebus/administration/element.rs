@@ -8,6 +8,7 @@ use core::fmt;
 
 /// An element of a description whose text is no value of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidElement {
     /// The element's name.
     pub element: String,

@@ -189,7 +189,16 @@ impl fmt::Display for ResponseError {
 }
 
 /// Transparent: text and source are those of the inner error.
-impl core::error::Error for ResponseError {}
+impl core::error::Error for ResponseError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Service(error) => error.source(),
+            Self::Xml(error) => error.source(),
+            Self::Element(error) => error.source(),
+            Self::Unexpected => None,
+        }
+    }
+}
 
 impl From<ServiceError> for ResponseError {
     fn from(error: ServiceError) -> Self {

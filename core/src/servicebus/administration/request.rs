@@ -254,7 +254,14 @@ impl fmt::Display for InvalidRequest {
 }
 
 /// Transparent: text and source are those of the inner error.
-impl core::error::Error for InvalidRequest {}
+impl core::error::Error for InvalidRequest {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Name(error) => error.source(),
+            Self::Text | Self::NoETag => None,
+        }
+    }
+}
 
 impl From<InvalidName> for InvalidRequest {
     fn from(error: InvalidName) -> Self {

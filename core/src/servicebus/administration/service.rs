@@ -54,7 +54,15 @@ impl fmt::Display for BodyError {
 }
 
 /// Transparent: text and source are those of the inner error.
-impl core::error::Error for BodyError {}
+impl core::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Xml(error) => error.source(),
+            Self::Element(error) => error.source(),
+            Self::NoDescription => None,
+        }
+    }
+}
 
 /// Reads the body of a `PUT`. Elements that are not known are passed over, values that are not valid are refused.
 ///

@@ -162,7 +162,15 @@ impl fmt::Display for EntityError {
     }
 }
 
-impl core::error::Error for EntityError {}
+/// Transparent where there is an inner error: text and source are its.
+impl core::error::Error for EntityError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::OverBudget(error) => error.source(),
+            _ => None,
+        }
+    }
+}
 
 impl From<OverBudget> for EntityError {
     fn from(error: OverBudget) -> Self {
