@@ -6,6 +6,7 @@ use crate::broker::{Broker, ConnectionId};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
+use servicebus_core::engine::ConnectionError;
 use servicebus_core::storage::{Buffer as _, HeapBuffer};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -130,6 +131,14 @@ impl Lent<'_> {
     }
 }
 
+/// `Ok` for a connection that has ended without a fault of what came in: by the client's close, or since it was idle.
+fn ended(error: ConnectionError) -> Result<(), ConnectionError> {
+    match error {
+        ConnectionError::ClosedByPeer | ConnectionError::Disconnected | ConnectionError::IdleTimeout => Ok(()),
+        refused => Err(refused),
+    }
+}
+
 /// Serves a stream of AMQP until it ends. `name` is the host that the transport names, or empty.
 pub(super) async fn serve<S>(host: Arc<Host>, mut socket: S, protocol: &'static str, name: &str)
 where
@@ -177,7 +186,8 @@ where
                 if let Some(rx) = &mut lent.rx {
                     let clock = host.clock.now();
                     // The connection's last words, which are written next, tell the client.
-                    if let Err(error) = host.with(Some(id), |broker: &mut Broker| broker.handle_input(id, clock, rx)) {
+                    let result = host.with(Some(id), |broker: &mut Broker| broker.handle_input(id, clock, rx));
+                    if let Err(error) = result.or_else(ended) {
                         tracing::warn!(%error, "refused: not AMQP as the service speaks it");
                     }
                 }
