@@ -1,7 +1,9 @@
 //! The documentation of the published crates, as it is rendered away from the repository.
 
 use crate::files::text_files;
-use crate::public_futures::CRATES;
+use crate::public_futures::{CRATES, is_public, name_of, root, sources};
+use syn::visit::{self, Visit};
+use syn::{ImplItem, Item};
 
 /// The lines of a source that rustdoc renders.
 fn rendered(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -42,4 +44,64 @@ fn no_page_of_a_published_crate_names_a_path_of_the_repository() {
     }
     assert!(pages > 250, "only {pages} sources were read");
     assert!(wrong.is_empty(), "{} lines lead nowhere:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Futures that the public ones are made of; they have no page.
+const OWN: [&str; 3] = ["Keeping", "Giving", "Attempts"];
+
+/// Whether the storage is named by a path through the runtime.
+#[derive(Default)]
+struct ByRuntime(bool);
+
+impl<'ast> Visit<'ast> for ByRuntime {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.0 |= names.iter().any(|name| name == "StorageOf")
+            || ["R::Storage", "Runtime::Storage", "Self::Storage"].contains(&names.join("::").as_str());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_constraint(&mut self, constraint: &'ast syn::Constraint) {
+        self.0 |= constraint.ident == "Storage";
+        visit::visit_constraint(self, constraint);
+    }
+}
+
+/// Pages of the adapters show the methods of core's types with `S` for the storage: `Error<S>`. A path through the runtime,
+/// also one behind an alias, is shown as `Error<<R as Runtime>::Storage>`, which nobody reads.
+#[test]
+fn no_method_of_the_client_names_the_storage_by_its_runtime_n14() {
+    let mut paths = Vec::new();
+    sources(&root().join("core/src/client"), &mut paths);
+    let (mut methods, mut wrong) = (0, Vec::new());
+    for path in paths {
+        let file = syn::parse_file(&std::fs::read_to_string(&path).expect("a source")).expect("it is Rust");
+        for item in file.items {
+            let Item::Impl(block) = item else { continue };
+            let of = name_of(&block.self_ty).unwrap_or_default();
+            if OWN.contains(&of.as_str()) {
+                continue;
+            }
+            for item in &block.items {
+                let mut by_runtime = ByRuntime::default();
+                let name = match item {
+                    ImplItem::Fn(method) if is_public(&method.vis) => {
+                        by_runtime.visit_signature(&method.sig);
+                        &method.sig.ident
+                    }
+                    ImplItem::Type(named) if block.trait_.is_some() => {
+                        by_runtime.visit_type(&named.ty);
+                        &named.ident
+                    }
+                    _ => continue,
+                };
+                methods += 1;
+                if by_runtime.0 {
+                    wrong.push(format!("{of}::{name}"));
+                }
+            }
+        }
+    }
+    assert!(methods > 150, "only {methods} methods were read");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

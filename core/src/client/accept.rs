@@ -8,7 +8,7 @@ use crate::servicebus::{Argument, LockToken, Reason};
 use crate::storage::{Management, Sessions, Storage, Text};
 use crate::time::Duration;
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// Locks the session `session_id` of a queue or subscription and returns a receiver of its messages.
     ///
     /// Cancel safety: a dropped future leaves no lock behind.
@@ -20,11 +20,11 @@ impl<R: Runtime> Client<R> {
     /// of the policy; an id that has no room in fixed storage.
     pub async fn accept_session(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         session_id: &str,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    ) -> Result<SessionReceiver<R>, Error<S>>
     where
-        R::Storage: Sessions,
+        S: Sessions,
     {
         let receiver = receiver.into();
         let session = SessionChoice::Named(whole::<R>(session_id, &receiver.entity)?);
@@ -41,11 +41,11 @@ impl<R: Runtime> Client<R> {
     /// Errors of the service other than a time-out.
     pub async fn accept_next_session(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         max_wait: Duration,
-    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
+    ) -> Result<Option<SessionReceiver<R>>, Error<S>>
     where
-        R::Storage: Sessions,
+        S: Sessions,
     {
         let receiver = receiver.into();
         self.accept_next(receiver, max_wait, &SessionChoice::NextAvailable).await
@@ -64,11 +64,11 @@ impl<R: Runtime> Client<R> {
     /// [`Client::accept_session`].
     pub async fn accept_non_exclusive_session(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         session_id: &str,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    ) -> Result<SessionReceiver<R>, Error<S>>
     where
-        R::Storage: Sessions + Management,
+        S: Sessions + Management,
     {
         let receiver = receiver.into();
         let session = SessionChoice::NonExclusive { id: Some(whole::<R>(session_id, &receiver.entity)?), token: None };
@@ -86,11 +86,11 @@ impl<R: Runtime> Client<R> {
     /// [`Client::accept_next_session`].
     pub async fn accept_next_non_exclusive_session(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         max_wait: Duration,
-    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>>
+    ) -> Result<Option<SessionReceiver<R>>, Error<S>>
     where
-        R::Storage: Sessions + Management,
+        S: Sessions + Management,
     {
         let receiver = receiver.into();
         self.accept_next(receiver, max_wait, &SessionChoice::NonExclusive { id: None, token: None }).await
@@ -113,12 +113,12 @@ impl<R: Runtime> Client<R> {
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions.
     pub async fn take_over_session(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         session_id: &str,
         token: LockToken,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>>
+    ) -> Result<SessionReceiver<R>, Error<S>>
     where
-        R::Storage: Sessions + Management,
+        S: Sessions + Management,
     {
         let receiver = receiver.into();
         let session =
@@ -128,9 +128,9 @@ impl<R: Runtime> Client<R> {
 
     async fn accept(
         &self,
-        options: ReceiverOptions<StorageOf<R>>,
-        session: &SessionChoice<StorageOf<R>>,
-    ) -> Result<SessionReceiver<R>, Error<StorageOf<R>>> {
+        options: ReceiverOptions<S>,
+        session: &SessionChoice<S>,
+    ) -> Result<SessionReceiver<R>, Error<S>> {
         let mut attempt = 0;
         loop {
             let endpoint = Endpoint::in_session(&self.shared, options.clone(), session, None)?;
@@ -148,10 +148,10 @@ impl<R: Runtime> Client<R> {
 
     async fn accept_next(
         &self,
-        options: ReceiverOptions<StorageOf<R>>,
+        options: ReceiverOptions<S>,
         max_wait: Duration,
-        session: &SessionChoice<StorageOf<R>>,
-    ) -> Result<Option<SessionReceiver<R>>, Error<StorageOf<R>>> {
+        session: &SessionChoice<S>,
+    ) -> Result<Option<SessionReceiver<R>>, Error<S>> {
         let deadline = self.shared.now() + max_wait;
         let mut attempt = 0;
         loop {

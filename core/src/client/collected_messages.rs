@@ -1,13 +1,13 @@
 //! Calls of a receiver that return their messages in a vector.
 
-use super::{Error, Receiver, StorageOf};
+use super::{Error, Receiver};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
-use crate::storage::Management;
+use crate::storage::{Management, Storage};
 use crate::time::Duration;
 use alloc::vec::Vec;
 
-impl<R: Runtime> Receiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Waits up to `max_wait` for messages and returns up to `max` of them: all that the service has at once, not only
     /// the first. Empty when there is none by then.
     ///
@@ -19,11 +19,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
-    pub async fn receive_messages(
-        &self,
-        max: u32,
-        max_wait: Duration,
-    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+    pub async fn receive_messages(&self, max: u32, max_wait: Duration) -> Result<Vec<ReceivedMessage<S>>, Error<S>> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -38,9 +34,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::peek_each`].
-    pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<S>>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut messages = Vec::new();
         self.peek_each(from, max, |message| messages.push(message)).await?;
@@ -57,12 +53,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::receive_deferred_each`].
-    pub async fn receive_deferred(
-        &self,
-        sequence_numbers: &[i64],
-    ) -> Result<Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    pub async fn receive_deferred(&self, sequence_numbers: &[i64]) -> Result<Vec<ReceivedMessage<S>>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut messages = Vec::new();
         self.receive_deferred_each(sequence_numbers, |message| messages.push(message)).await?;

@@ -1,7 +1,7 @@
 //! How the connection of a client stands.
 
 use super::call::{Pending, news, poll_pending};
-use super::{Client, Error, StorageOf};
+use super::{Client, Error};
 use crate::machine::{Cause, ClientMachine, Failure, OperationId, Phase};
 use crate::runtime::Runtime;
 use crate::storage::Storage;
@@ -82,9 +82,9 @@ impl<S: Storage> ConnectionState<S> {
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// How the connection stands now.
-    pub fn state(&self) -> ConnectionState<StorageOf<R>> {
+    pub fn state(&self) -> ConnectionState<S> {
         self.shared.with(|state| ConnectionState::of(&state.machine))
     }
 
@@ -106,7 +106,7 @@ impl<R: Runtime> Client<R> {
     /// }
     /// # }
     /// ```
-    pub async fn state_changed(&self, known: &ConnectionState<StorageOf<R>>) -> ConnectionState<StorageOf<R>> {
+    pub async fn state_changed(&self, known: &ConnectionState<S>) -> ConnectionState<S> {
         let known = discriminant(known);
         news::<R, _>(&self.shared, ClientMachine::start_watch, |machine| {
             let state = ConnectionState::of(machine);
@@ -130,11 +130,11 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once
     /// what another attempt to connect does not mend, such as a server that is none of AMQP. A wrong key is no such error.
-    pub async fn ready(&self, timeout: Duration) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn ready(&self, timeout: Duration) -> Result<(), Error<S>> {
         let deadline = self.shared.now() + timeout;
         let started = self.shared.change(|state| state.machine.start_opening(deadline));
         let mut pending = Pending::<R> { shared: &self.shared, operation: Some(started.map_err(Error::of)?) };
-        let opened = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| machine.poll_opened(operation);
+        let opened = |machine: &mut ClientMachine<S>, operation: OperationId| machine.poll_opened(operation);
         poll_fn(|cx| poll_pending(&mut pending, cx, opened)).await.map_err(Error::of)
     }
 }

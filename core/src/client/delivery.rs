@@ -8,6 +8,7 @@ use super::{Access, Error, Sender, StorageOf};
 use crate::machine::{Cause, Failure, OperationId, PLACE_AND_TURN};
 use crate::runtime::Runtime;
 use crate::servicebus::AsMessage;
+use crate::storage::Storage;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -71,7 +72,7 @@ impl<R: Runtime> Drop for Delivery<R> {
 // Nothing in it is borrowed from it.
 impl<R: Runtime> Unpin for Delivery<R> {}
 
-impl<R: Runtime> Delivery<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Delivery<R> {
     pub(super) fn new(sender: &Sender<R>, payload: PayloadOf<R>, format: u32) -> Self {
         let endpoint = sender.endpoint.clone();
         let course = Course::new(endpoint.until());
@@ -81,12 +82,7 @@ impl<R: Runtime> Delivery<R> {
     }
 
     /// Waits for slots where all are taken: a call that has failed with `failure` may begin again afterwards.
-    fn poll_room(
-        &mut self,
-        cx: &Context<'_>,
-        wanted: u8,
-        failure: Failure<StorageOf<R>>,
-    ) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+    fn poll_room(&mut self, cx: &Context<'_>, wanted: u8, failure: Failure<S>) -> Poll<Result<(), Failure<S>>> {
         if !is_full(&failure) {
             return Poll::Ready(Err(failure));
         }
@@ -104,7 +100,7 @@ impl<R: Runtime> Delivery<R> {
     }
 
     /// Goes on until the outcome is known.
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<S>>> {
         if let Place::Waits(operation, ahead) = &mut self.place {
             let shared = &self.endpoint.shared;
             let limit = shared.now() + longest(shared);
@@ -146,7 +142,7 @@ impl<R: Runtime> Delivery<R> {
     }
 
     /// Goes on until the message has its place, or its outcome is known.
-    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<StorageOf<R>>>> {
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<S>>> {
         while let Place::Wanted = self.place {
             let Endpoint { shared, id, .. } = &self.endpoint;
             match shared.with(|state| state.machine.start_in_order(*id)) {
@@ -181,14 +177,14 @@ impl<R: Runtime> Delivery<R> {
         }
     }
 
-    fn end(&mut self, outcome: Result<(), Failure<StorageOf<R>>>) {
+    fn end(&mut self, outcome: Result<(), Failure<S>>) {
         self.leave_place();
         self.outcome = Some(outcome.map_err(|failure| self.endpoint.error(failure)));
     }
 }
 
-impl<R: Runtime> Future for Delivery<R> {
-    type Output = Result<(), Error<StorageOf<R>>>;
+impl<R: Runtime<Storage = S>, S: Storage> Future for Delivery<R> {
+    type Output = Result<(), Error<S>>;
 
     /// # Panics
     /// After it has ended.
@@ -219,7 +215,7 @@ fn longest<R: Runtime>(shared: &Access<R>) -> Duration {
     shared.with(|state| state.machine.settings().retry.longest())
 }
 
-impl<R: Runtime> Sender<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// Takes a message and returns as soon as it has its place behind those taken before: the service's outcome comes
     /// by the [`Delivery`]. Messages that are enqueued one after the other go out in that order.
     ///
@@ -242,7 +238,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// ```
     /// # use servicebus_core::{client::{Error, Sender}, runtime::Runtime};
-    /// # async fn example<R: Runtime>(sender: Sender<R>) -> Result<(), Error<R::Storage>> {
+    /// # async fn example<R: Runtime>(sender: Sender<R>) -> Result<(), Error<S>> {
     /// let mut deliveries = Vec::new();
     /// for reading in ["21.5", "21.6", "21.4"] {
     ///     deliveries.push(sender.enqueue(reading).await?);
@@ -257,17 +253,13 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// A message that is not valid, why there is no link after the retries of the policy, and
     /// [`ErrorKind::Capacity`](super::ErrorKind::Capacity) when there was no room in time.
-    pub async fn enqueue(&self, message: &(impl AsMessage + ?Sized)) -> Result<Delivery<R>, Error<StorageOf<R>>> {
+    pub async fn enqueue(&self, message: &(impl AsMessage + ?Sized)) -> Result<Delivery<R>, Error<S>> {
         let payload = self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
         self.enqueue_encoded(payload, 0).await
     }
 
     /// [`Sender::enqueue`] for an encoded message.
-    pub(super) async fn enqueue_encoded(
-        &self,
-        payload: PayloadOf<R>,
-        format: u32,
-    ) -> Result<Delivery<R>, Error<StorageOf<R>>> {
+    pub(super) async fn enqueue_encoded(&self, payload: PayloadOf<R>, format: u32) -> Result<Delivery<R>, Error<S>> {
         let mut delivery = Delivery::new(self, payload, format);
         let placed = poll_fn(|cx| delivery.poll_place(cx));
         match in_span!("ServiceBus.send", self.endpoint.entity, placed) {
@@ -281,7 +273,7 @@ impl<R: Runtime> Sender<R> {
         &self,
         payload: PayloadOf<R>,
         format: u32,
-    ) -> Pin<alloc::boxed::Box<impl Future<Output = Result<(), Error<StorageOf<R>>>>>> {
+    ) -> Pin<alloc::boxed::Box<impl Future<Output = Result<(), Error<S>>>>> {
         alloc::boxed::Box::pin(async move { self.enqueue_encoded(payload, format).await?.await })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::call::{self, Call, Endpoint};
 use super::settling::other_entity;
-use super::{Access, DescriptionOf, Error, Receiver, SessionReceiver, StorageOf};
+use super::{Access, DescriptionOf, Error, Receiver, SessionReceiver};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
 use crate::runtime::Runtime;
 use crate::servicebus::received::Origin;
@@ -40,10 +40,10 @@ impl AutoLockRenewer {
         Self { max_duration }
     }
 
-    fn register<'m, R: Runtime>(
+    fn register<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         endpoint: &Endpoint<R>,
-        add: impl FnOnce(&mut ClientMachine<StorageOf<R>>, Clock) -> Result<RenewalId, Failure<StorageOf<R>>>,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>> {
+        add: impl FnOnce(&mut ClientMachine<S>, Clock) -> Result<RenewalId, Failure<S>>,
+    ) -> Result<LockRenewal<'m, R>, Error<S>> {
         let shared = &endpoint.shared;
         let clock = shared.clock();
         let id = shared.change(|state| add(&mut state.machine, clock));
@@ -57,14 +57,11 @@ impl AutoLockRenewer {
     /// # Errors
     /// A message without a lock of its own (received and deleted, or of a session), one whose lock has ended, or too
     /// many registrations: in fixed storage there is room for as many as for requests.
-    pub fn message<'m, R: Runtime>(
+    pub fn message<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         receiver: &Receiver<R>,
-        message: &'m ReceivedMessage<StorageOf<R>>,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
-    where
-        R::Storage: storage::LockRenewal,
-    {
+        message: &'m ReceivedMessage<S>,
+    ) -> Result<LockRenewal<'m, R>, Error<S>> {
         if let Some(refused) = other_entity(&receiver.endpoint, message) {
             return Err(receiver.endpoint.error(refused));
         }
@@ -75,27 +72,21 @@ impl AutoLockRenewer {
     ///
     /// # Errors
     /// As [`AutoLockRenewer::message`].
-    pub fn token<R: Runtime>(
+    pub fn token<R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         receiver: &Receiver<R>,
         token: LockToken,
         locked_until: Timestamp,
-    ) -> Result<LockRenewal<'static, R>, Error<StorageOf<R>>>
-    where
-        R::Storage: storage::LockRenewal,
-    {
+    ) -> Result<LockRenewal<'static, R>, Error<S>> {
         let locked = Locked { origin: Origin::NONE, token: Some(token), locked_until: Some(locked_until) };
         self.locked(receiver, locked)
     }
 
-    pub(super) fn locked<'m, R: Runtime>(
+    pub(super) fn locked<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         receiver: &Receiver<R>,
         locked: Locked,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
-    where
-        R::Storage: storage::LockRenewal,
-    {
+    ) -> Result<LockRenewal<'m, R>, Error<S>> {
         let (endpoint, max) = (&receiver.endpoint, self.max_duration);
         Self::register(endpoint, |machine, clock| machine.renew_message(clock, &endpoint.entity, locked, max))
     }
@@ -104,13 +95,10 @@ impl AutoLockRenewer {
     ///
     /// # Errors
     /// A session that is lost already, or too many registrations.
-    pub fn session<'m, R: Runtime>(
+    pub fn session<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         session: &'m SessionReceiver<R>,
-    ) -> Result<LockRenewal<'m, R>, Error<StorageOf<R>>>
-    where
-        R::Storage: storage::LockRenewal,
-    {
+    ) -> Result<LockRenewal<'m, R>, Error<S>> {
         let (endpoint, max) = (&session.endpoint, self.max_duration);
         Self::register(endpoint, |machine, clock| machine.renew_session(clock, endpoint.id, max))
     }
@@ -152,7 +140,7 @@ impl<R: Runtime> Drop for LockRenewal<'_, R> {
     }
 }
 
-impl<R: Runtime> LockRenewal<'_, R> {
+impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
     /// Whether the lock is still renewed.
     pub fn is_active(&self) -> bool {
         self.shared.with(|state| state.machine.is_renewing(self.id))
@@ -163,12 +151,12 @@ impl<R: Runtime> LockRenewal<'_, R> {
         self.shared.with(|state| state.machine.renewed_until(self.id))
     }
 
-    fn of_entity(&self, failure: Failure<StorageOf<R>>) -> Error<StorageOf<R>> {
+    fn of_entity(&self, failure: Failure<S>) -> Error<S> {
         Error::new(failure, &self.entity.as_ref())
     }
 
     /// Why the lock is lost; `None` while it is not.
-    pub fn error(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn error(&self) -> Option<Error<S>> {
         let failure = self.shared.with(|state| state.machine.renewal_failure(self.id).cloned());
         failure.map(|failure| self.of_entity(failure))
     }
@@ -178,10 +166,9 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Cancel safety: nothing is lost.
     ///
     /// Bound: none; it ends with the client.
-    pub async fn ended(&mut self) -> RenewalEnd<StorageOf<R>> {
+    pub async fn ended(&mut self) -> RenewalEnd<S> {
         let id = self.id;
-        let poll =
-            |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| machine.poll_renewal(operation, id);
+        let poll = |machine: &mut ClientMachine<S>, operation: OperationId| machine.poll_renewal(operation, id);
         match Call::<R, _>::start(&self.shared, None, None, poll) {
             Ok(call) => match call.await {
                 machine::RenewalEnd::Lost(failure) => RenewalEnd::Lost(self.of_entity(failure)),
@@ -202,7 +189,7 @@ impl<R: Runtime> LockRenewal<'_, R> {
     /// Cancel safety: that of `work`.
     ///
     /// Bound: that of `work`.
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Error<StorageOf<R>>)) -> T {
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Error<S>)) -> T {
         let mut work = pin!(work);
         let mut ended = pin!(self.ended());
         let mut on_lost = Some(on_lost);
@@ -224,18 +211,18 @@ impl<R: Runtime> LockRenewal<'_, R> {
     }
 }
 
-impl<R: Runtime> Receiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn lock_renewal_error(&self, message: &ReceivedMessage<StorageOf<R>>) -> Option<Error<StorageOf<R>>> {
+    pub fn lock_renewal_error(&self, message: &ReceivedMessage<S>) -> Option<Error<S>> {
         let locked = message.locked();
         let failure = self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned());
         failure.map(|failure| self.endpoint.error(failure))
     }
 }
 
-impl<R: Runtime> SessionReceiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
-    pub fn session_lock_renewal_error(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn session_lock_renewal_error(&self) -> Option<Error<S>> {
         let endpoint = &self.endpoint;
         let failure = endpoint.shared.with(|state| state.machine.session_renewal_failure(endpoint.id).cloned());
         failure.map(|failure| endpoint.error(failure))

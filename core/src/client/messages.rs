@@ -1,7 +1,7 @@
 //! Messages as a stream.
 
 use super::call::{Pending, give_up, poll_pending, start_for};
-use super::{Error, ErrorKind, Receiver, StorageOf};
+use super::{Error, ErrorKind, Receiver};
 use crate::machine::{ClientMachine, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
@@ -45,8 +45,8 @@ impl<R: Runtime> Receiver<R> {
 // Nothing in it is borrowed from it.
 impl<R: Runtime> Unpin for Messages<R> {}
 
-impl<R: Runtime> Stream for Messages<R> {
-    type Item = Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>>;
+impl<R: Runtime<Storage = S>, S: Storage> Stream for Messages<R> {
+    type Item = Result<ReceivedMessage<S>, Error<S>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { receiver: Receiver { endpoint }, pending } = self.get_mut();
@@ -61,7 +61,7 @@ impl<R: Runtime> Stream for Messages<R> {
             let mut call = Pending { shared: &endpoint.shared, operation: Some(operation) };
             let clock = endpoint.shared.clock();
             let mut message = None;
-            let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
+            let poll = |machine: &mut ClientMachine<S>, operation: OperationId| {
                 machine.poll_receive(clock, operation, endpoint.id, 1, 1, &mut |found: ReceivedMessage<_>| {
                     message = Some(found.of(&endpoint.entity));
                 })

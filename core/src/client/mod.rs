@@ -138,20 +138,20 @@ impl<R: Runtime> fmt::Debug for Client<R> {
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A client over shared state; its maker runs [`driver::run`](crate::driver::run) over the same state and runtime.
     pub fn new(shared: &R::Shared, runtime: R) -> Self {
         Self { shared: call::handle(&Access::new(shared.clone(), runtime)) }
     }
 
     /// The state of a client before it is shared.
-    pub fn shared_state(settings: Settings<StorageOf<R>>) -> State<R> {
+    pub fn shared_state(settings: Settings<S>) -> State<R> {
         State::new(ClientMachine::new(settings))
     }
 
     /// What the service or the transport said last when something did not work. On the heap each error has its own
     /// words in its text; in fixed storage, whose errors are a few bytes, these are all there are.
-    pub fn last_description(&self) -> <StorageOf<R> as Storage>::Text {
+    pub fn last_description(&self) -> S::Text {
         self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
@@ -161,7 +161,7 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128
     /// characters.
-    pub fn sender(&self, options: impl Into<SenderOptions<StorageOf<R>>>) -> Result<Sender<R>, Error<StorageOf<R>>> {
+    pub fn sender(&self, options: impl Into<SenderOptions<S>>) -> Result<Sender<R>, Error<S>> {
         let options = options.into();
         #[cfg(feature = "alloc")]
         let is_ordered = options.is_ordered;
@@ -182,18 +182,12 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn receiver(
-        &self,
-        options: impl Into<ReceiverOptions<StorageOf<R>>>,
-    ) -> Result<Receiver<R>, Error<StorageOf<R>>>
+    pub fn receiver(&self, options: impl Into<ReceiverOptions<S>>) -> Result<Receiver<R>, Error<S>>
     where
-        R::Storage: Receivers,
+        S: Receivers,
     {
         const {
-            assert!(
-                <<R::Storage as Storage>::Features as Features>::RECEIVERS,
-                "the storage's features have no receivers"
-            );
+            assert!(<S::Features as Features>::RECEIVERS, "the storage's features have no receivers");
         }
         let options = options.into();
         let kind = options.kind();
@@ -201,9 +195,9 @@ impl<R: Runtime> Client<R> {
     }
 
     /// The rules of a subscription.
-    pub fn rule_manager(&self, subscription: impl Into<Entity<StorageOf<R>>>) -> RuleManager<R>
+    pub fn rule_manager(&self, subscription: impl Into<Entity<S>>) -> RuleManager<R>
     where
-        R::Storage: Management,
+        S: Management,
     {
         RuleManager::new(self.clone(), subscription.into())
     }
@@ -220,7 +214,7 @@ impl<R: Runtime> Client<R> {
     pub async fn disconnect(&self) {
         let until = self.shared.now() + DISCONNECT;
         self.shared.change(|state| state.machine.disconnect());
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation| machine.poll_disconnected(operation);
+        let poll = |machine: &mut ClientMachine<S>, operation| machine.poll_disconnected(operation);
         // Without a place for another call there is nothing to wait with; the connection ends all the same.
         if let Ok(call) = call::Call::<R, _>::start(&self.shared, None, Some(until), poll) {
             call.await;
@@ -232,7 +226,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
-    pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<StorageOf<R>>> {
+    pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<S>> {
         let connection_string = connection_string.into();
         self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }

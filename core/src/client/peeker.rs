@@ -1,9 +1,9 @@
 //! Looking at messages one page after the other.
 
-use super::{Error, Receiver, StorageOf};
+use super::{Error, Receiver};
 use crate::runtime::Runtime;
 use crate::servicebus::ReceivedMessage;
-use crate::storage::Management;
+use crate::storage::{Management, Storage};
 use core::fmt;
 
 /// Peeks at the messages of an entity in order, each call behind the last message that this peeker has seen: until
@@ -19,17 +19,17 @@ impl<R: Runtime> fmt::Debug for Peeker<R> {
     }
 }
 
-impl<R: Runtime> Receiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Looks at the messages from the first on; in a session receiver, at those of its session.
     pub fn peeker(&self) -> Peeker<R>
     where
-        R::Storage: Management,
+        S: Management,
     {
         Peeker { receiver: self.clone(), next: 0 }
     }
 }
 
-impl<R: Runtime> Peeker<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Peeker<R> {
     /// The lowest sequence number that the next messages can have.
     pub const fn position(&self) -> i64 {
         self.next
@@ -44,17 +44,13 @@ impl<R: Runtime> Peeker<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn peek_each(
-        &mut self,
-        max: u32,
-        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Error<StorageOf<R>>>
+    pub async fn peek_each(&mut self, max: u32, mut take: impl FnMut(ReceivedMessage<S>)) -> Result<u32, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let Self { receiver, next } = self;
         let from = *next;
-        let seen = |message: ReceivedMessage<StorageOf<R>>| {
+        let seen = |message: ReceivedMessage<S>| {
             *next = message.sequence_number().map_or(*next, |number| number.saturating_add(1)).max(*next);
             take(message);
         };
@@ -70,12 +66,9 @@ impl<R: Runtime> Peeker<R> {
     /// # Errors
     /// As [`Peeker::peek_each`].
     #[cfg(feature = "alloc")]
-    pub async fn peek(
-        &mut self,
-        max: u32,
-    ) -> Result<alloc::vec::Vec<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>>
+    pub async fn peek(&mut self, max: u32) -> Result<alloc::vec::Vec<ReceivedMessage<S>>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut messages = alloc::vec::Vec::new();
         self.peek_each(max, |message| messages.push(message)).await?;

@@ -44,19 +44,15 @@ pub(super) fn log_error<S: Storage>(error: ProcessorError<S>) {
     log!(warn, "processor", error = error);
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A processor of the messages of a queue or subscription.
-    pub fn processor(
-        &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
-        options: ProcessorOptions,
-    ) -> Processor<R> {
+    pub fn processor(&self, receiver: impl Into<ReceiverOptions<S>>, options: ProcessorOptions) -> Processor<R> {
         let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
         Processor { client: self.clone(), receiver, options, control, on_error: log_error }
     }
 }
 
-impl<R: Runtime, F> Processor<R, F> {
+impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
     ///
     /// During an outage each processor reports [`Receive`](super::ProcessorErrorCause::Receive) **again and again**: first
@@ -78,7 +74,7 @@ impl<R: Runtime, F> Processor<R, F> {
     ///     # .run_inline(async |message: ProcessorMessage<R>| { drop(message); Ok(()) }).await
     /// # }
     /// ```
-    pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> Processor<R, G> {
+    pub fn on_error<G: Fn(ProcessorError<S>)>(self, on_error: G) -> Processor<R, G> {
         let Self { client, receiver, options, control, .. } = self;
         Processor { client, receiver, options, control, on_error }
     }
@@ -132,12 +128,13 @@ impl<R: Runtime, F> Processor<R, F> {
     /// # Errors
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped, or a
     /// full table of links.
-    pub async fn run<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run<H, Fut>(self, handler: H) -> Result<(), Error<S>>
     where
-        R: RunTask<HandlerFuture<Fut>, Storage: storage::LockRenewal>,
+        R: RunTask<HandlerFuture<Fut>>,
+        S: storage::LockRenewal,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
     {
         let runtime = self.client.shared.runtime().clone();
         self.pump(handler, AsTasks(runtime)).await
@@ -155,23 +152,23 @@ impl<R: Runtime, F> Processor<R, F> {
     ///
     /// # Errors
     /// As [`Processor::run`].
-    pub async fn run_inline<H, Fut>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run_inline<H, Fut>(self, handler: H) -> Result<(), Error<S>>
     where
-        R: Runtime<Storage: storage::LockRenewal>,
+        S: storage::LockRenewal,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
     {
         self.pump(handler, InPlace).await
     }
 
-    async fn pump<H, Fut, L>(self, handler: H, launch: L) -> Result<(), Error<StorageOf<R>>>
+    async fn pump<H, Fut, L>(self, handler: H, launch: L) -> Result<(), Error<S>>
     where
-        R: Runtime<Storage: storage::LockRenewal>,
+        S: storage::LockRenewal,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
         L: Launch<HandlerFuture<Fut>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
     {
         let Self { client, receiver, options, control, on_error } = self;
         let source = client.receiver(receiver.clone())?;

@@ -2,10 +2,11 @@
 
 use super::call::Call;
 use super::room::{is_full, room};
-use super::{Access, Client, Error, StorageOf};
+use super::{Access, Client, Error};
 use crate::machine::{ClientMachine, Failure, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::Reason;
+use crate::storage::Storage;
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -37,7 +38,7 @@ impl<R: Runtime> fmt::Debug for ProcessorControl<R> {
     }
 }
 
-impl<R: Runtime> ProcessorControl<R> {
+impl<R: Runtime<Storage = S>, S: Storage> ProcessorControl<R> {
     pub(super) fn new(client: &Client<R>) -> Self {
         Self { shared: client.shared.clone(), mode: Arc::new(AtomicU8::new(0)) }
     }
@@ -95,8 +96,8 @@ impl<R: Runtime> ProcessorControl<R> {
     ///
     /// # Errors
     /// The client is closed.
-    pub(super) async fn changed(&self, known: Mode) -> Result<(), Error<StorageOf<R>>> {
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, _: OperationId| {
+    pub(super) async fn changed(&self, known: Mode) -> Result<(), Error<S>> {
+        let poll = |machine: &mut ClientMachine<S>, _: OperationId| {
             if let Some(cause) = machine.ended() {
                 return Poll::Ready(Err(Error::of(Failure::new(cause))));
             }
@@ -124,7 +125,7 @@ impl<R: Runtime> ProcessorControl<R> {
             now + retry.backoff(attempt, reason, state.machine.random())
         });
         let mode = self.mode();
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
+        let poll = |machine: &mut ClientMachine<S>, operation: OperationId| {
             if self.mode() == mode { machine.poll_sleep(operation) } else { Poll::Ready(()) }
         };
         while self.mode() == mode {

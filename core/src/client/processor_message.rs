@@ -3,6 +3,7 @@
 use super::{Error, ProcessorControl, Receiver, SessionReceiver, StorageOf, Transaction};
 use crate::runtime::Runtime;
 use crate::servicebus::{DeadLetterOptions, Disposition, Properties, ReceivedMessage};
+use crate::storage::Storage;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
@@ -51,16 +52,16 @@ impl<R: Runtime> fmt::Display for ProcessorMessage<R> {
     }
 }
 
-impl<R: Runtime> Deref for ProcessorMessage<R> {
-    type Target = ReceivedMessage<StorageOf<R>>;
+impl<R: Runtime<Storage = S>, S: Storage> Deref for ProcessorMessage<R> {
+    type Target = ReceivedMessage<S>;
 
     fn deref(&self) -> &Self::Target {
         &self.held.message
     }
 }
 
-impl<R: Runtime> ProcessorMessage<R> {
-    pub(super) fn new(source: &Arc<Source<R>>, message: ReceivedMessage<StorageOf<R>>) -> Self {
+impl<R: Runtime<Storage = S>, S: Storage> ProcessorMessage<R> {
+    pub(super) fn new(source: &Arc<Source<R>>, message: ReceivedMessage<S>) -> Self {
         let source = Arc::clone(source);
         Self {
             held: Arc::new(Held {
@@ -80,7 +81,7 @@ impl<R: Runtime> ProcessorMessage<R> {
         self.held.transacted.load(Ordering::Acquire)
     }
 
-    fn done(&self, result: Result<(), Error<StorageOf<R>>>) -> Result<(), Error<StorageOf<R>>> {
+    fn done(&self, result: Result<(), Error<S>>) -> Result<(), Error<S>> {
         if result.is_ok() {
             self.held.settled.store(true, Ordering::Release);
         }
@@ -112,7 +113,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     }
 
     /// Why the message's lock, or its session's, could not be renewed; `None` while it is not lost.
-    pub fn lock_renewal_error(&self) -> Option<Error<StorageOf<R>>> {
+    pub fn lock_renewal_error(&self) -> Option<Error<S>> {
         match self.session() {
             Some(session) => session.session_lock_renewal_error(),
             None => self.receiver().lock_renewal_error(self),
@@ -129,7 +130,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn complete(&self) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn complete(&self) -> Result<(), Error<S>> {
         self.done(self.receiver().complete(self).await)
     }
 
@@ -143,7 +144,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon(&self) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn abandon(&self) -> Result<(), Error<S>> {
         self.done(self.receiver().abandon(self).await)
     }
 
@@ -157,7 +158,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn abandon_with(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn abandon_with(&self, properties: Properties<'_>) -> Result<(), Error<S>> {
         self.done(self.receiver().abandon_with(self, properties).await)
     }
 
@@ -171,7 +172,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer(&self) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn defer(&self) -> Result<(), Error<S>> {
         self.done(self.receiver().defer(self).await)
     }
 
@@ -185,7 +186,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn defer_with(&self, properties: Properties<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn defer_with(&self, properties: Properties<'_>) -> Result<(), Error<S>> {
         self.done(self.receiver().defer_with(self, properties).await)
     }
 
@@ -199,7 +200,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn dead_letter(&self, options: DeadLetterOptions<'_>) -> Result<(), Error<S>> {
         self.done(self.receiver().dead_letter(self, options).await)
     }
 
@@ -215,11 +216,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Transaction::settle`].
-    pub async fn settle_in(
-        &self,
-        transaction: &Transaction<R>,
-        disposition: Disposition<'_>,
-    ) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn settle_in(&self, transaction: &Transaction<R>, disposition: Disposition<'_>) -> Result<(), Error<S>> {
         let result = transaction.settle(self.receiver(), self, disposition).await;
         if result.is_ok() {
             self.held.transacted.store(true, Ordering::Release);
@@ -256,7 +253,7 @@ impl<R: Runtime> ProcessorMessage<R> {
     ///
     /// # Errors
     /// As [`Transaction::settle`].
-    pub async fn complete_in(&self, transaction: &Transaction<R>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn complete_in(&self, transaction: &Transaction<R>) -> Result<(), Error<S>> {
         self.settle_in(transaction, Disposition::Complete).await
     }
 }

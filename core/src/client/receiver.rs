@@ -1,9 +1,9 @@
 //! Receiving from a queue or subscription, and settling messages.
 
+use super::Error;
 use super::call::{Endpoint, Pending};
 use super::receiving::{Giving, Keep, Keeping, Receiving};
 use super::settling::{Settling, other_entity};
-use super::{Error, StorageOf};
 use crate::machine::{Cause, Disposition, Entity, Failure, Locked, Properties};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{DeleteMessages, Peek, ReceiveDeferred, RenewLock};
@@ -41,9 +41,9 @@ impl<S: Storage> ReceivedMessage<S> {
 }
 
 /// How a settlement ended.
-type Settled<R> = Result<(), Error<StorageOf<R>>>;
+type Settled<S> = Result<(), Error<S>>;
 
-impl<R: Runtime> Receiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self { endpoint }
     }
@@ -57,7 +57,7 @@ impl<R: Runtime> Receiver<R> {
     }
 
     /// What is received from.
-    pub fn entity(&self) -> &Entity<StorageOf<R>> {
+    pub fn entity(&self) -> &Entity<S> {
         &self.endpoint.entity
     }
 
@@ -77,8 +77,8 @@ impl<R: Runtime> Receiver<R> {
         &self,
         max: u32,
         max_wait: Option<Duration>,
-        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Error<StorageOf<R>>> {
+        mut take: impl FnMut(ReceivedMessage<S>),
+    ) -> Result<u32, Error<S>> {
         if max == 0 {
             return Ok(0);
         }
@@ -86,7 +86,7 @@ impl<R: Runtime> Receiver<R> {
         in_span!("ServiceBus.receive", self.endpoint.entity, receive)
     }
 
-    pub(super) fn keeping<K: Keep<StorageOf<R>>>(&self, max: u32, max_wait: Option<Duration>) -> Keeping<'_, R, K> {
+    pub(super) fn keeping<K: Keep<S>>(&self, max: u32, max_wait: Option<Duration>) -> Keeping<'_, R, K> {
         Keeping { receiving: self.receiving(max, max_wait), kept: K::default() }
     }
 
@@ -112,10 +112,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
-    pub async fn receive(
-        &self,
-        max_wait: Duration,
-    ) -> Result<Option<ReceivedMessage<StorageOf<R>>>, Error<StorageOf<R>>> {
+    pub async fn receive(&self, max_wait: Duration) -> Result<Option<ReceivedMessage<S>>, Error<S>> {
         in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(1, Some(max_wait)))
     }
 
@@ -129,7 +126,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy; calling again tries again.
-    pub async fn next(&self) -> Result<ReceivedMessage<StorageOf<R>>, Error<StorageOf<R>>> {
+    pub async fn next(&self) -> Result<ReceivedMessage<S>, Error<S>> {
         loop {
             let receive: Keeping<'_, R, Option<_>> = self.keeping(1, None);
             if let Some(message) = in_span!("ServiceBus.receive", self.endpoint.entity, receive)? {
@@ -143,13 +140,13 @@ impl<R: Runtime> Receiver<R> {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle<'c>(
         &'c self,
-        message: &ReceivedMessage<StorageOf<R>>,
+        message: &ReceivedMessage<S>,
         disposition: Disposition<'c>,
-    ) -> impl Future<Output = Settled<R>> + use<'c, R> {
+    ) -> impl Future<Output = Settled<S>> + use<'c, R, S> {
         self.settling(Settling::new(&self.endpoint, message, disposition, None))
     }
 
-    fn settling<'c>(&'c self, settling: Settling<'c, R>) -> impl Future<Output = Settled<R>> + use<'c, R> {
+    fn settling<'c>(&'c self, settling: Settling<'c, R>) -> impl Future<Output = Settled<S>> + use<'c, R, S> {
         spanned!("ServiceBus.settle", self.endpoint.entity, self.endpoint.attempts(settling))
     }
 
@@ -168,7 +165,7 @@ impl<R: Runtime> Receiver<R> {
     /// that is known here; [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another
     /// entity.
     // None of the settlements is an async function: each would be a state machine around the same future.
-    pub fn complete(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+    pub fn complete(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Complete)
     }
 
@@ -182,7 +179,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub fn abandon(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+    pub fn abandon(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Abandon { properties: &[] })
     }
 
@@ -198,9 +195,9 @@ impl<R: Runtime> Receiver<R> {
     /// As [`Receiver::complete`].
     pub fn abandon_with<'c>(
         &'c self,
-        message: &'c ReceivedMessage<StorageOf<R>>,
+        message: &'c ReceivedMessage<S>,
         properties: Properties<'c>,
-    ) -> impl Future<Output = Settled<R>> {
+    ) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Abandon { properties })
     }
 
@@ -214,7 +211,7 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub fn defer(&self, message: &ReceivedMessage<StorageOf<R>>) -> impl Future<Output = Settled<R>> {
+    pub fn defer(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Defer { properties: &[] })
     }
 
@@ -230,9 +227,9 @@ impl<R: Runtime> Receiver<R> {
     /// As [`Receiver::complete`].
     pub fn defer_with<'c>(
         &'c self,
-        message: &'c ReceivedMessage<StorageOf<R>>,
+        message: &'c ReceivedMessage<S>,
         properties: Properties<'c>,
-    ) -> impl Future<Output = Settled<R>> {
+    ) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Defer { properties })
     }
 
@@ -248,9 +245,9 @@ impl<R: Runtime> Receiver<R> {
     /// As [`Receiver::complete`].
     pub fn dead_letter<'c>(
         &'c self,
-        message: &'c ReceivedMessage<StorageOf<R>>,
+        message: &'c ReceivedMessage<S>,
         options: DeadLetterOptions<'c>,
-    ) -> impl Future<Output = Settled<R>> {
+    ) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::DeadLetter(options))
     }
 
@@ -264,13 +261,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
-    pub async fn settle_by_token(
-        &self,
-        token: LockToken,
-        disposition: Disposition<'_>,
-    ) -> Result<(), Error<StorageOf<R>>>
+    pub async fn settle_by_token(&self, token: LockToken, disposition: Disposition<'_>) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let message = Locked { origin: Origin::NONE, token: Some(token), locked_until: None };
         let endpoint = &self.endpoint;
@@ -285,12 +278,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
-    pub async fn renew_lock(
-        &self,
-        message: &mut ReceivedMessage<StorageOf<R>>,
-    ) -> Result<Timestamp, Error<StorageOf<R>>>
+    pub async fn renew_lock(&self, message: &mut ReceivedMessage<S>) -> Result<Timestamp, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         if let Some(refused) = other_entity(&self.endpoint, message) {
             return Err(self.endpoint.error(refused));
@@ -314,28 +304,26 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
-    pub async fn renew_lock_by_token(&self, token: LockToken) -> Result<Timestamp, Error<StorageOf<R>>>
+    pub async fn renew_lock_by_token(&self, token: LockToken) -> Result<Timestamp, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let now = self.endpoint.shared.now();
         self.renew_by_token(token, now).await.map(|(until, _)| until)
     }
 
     /// The new end of a lock, and whether the ends of locks were known before.
-    async fn renew_by_token(&self, token: LockToken, now: Instant) -> Result<(Timestamp, bool), Error<StorageOf<R>>> {
+    async fn renew_by_token(&self, token: LockToken, now: Instant) -> Result<(Timestamp, bool), Error<S>> {
         let known = self.endpoint.shared.change(|state| state.machine.renews_itself(now));
         let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
         let until = response.expirations().next();
         until.map(|until| (until, known)).ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
     }
 
-    fn session_id(&self) -> Option<<StorageOf<R> as Storage>::Text> {
+    fn session_id(&self) -> Option<S::Text> {
         use crate::storage::Text;
         let id = self.endpoint.id;
-        self.endpoint.shared.with(|state| {
-            state.machine.session_of(id).map(|(session, _)| <StorageOf<R> as Storage>::Text::cut(session))
-        })
+        self.endpoint.shared.with(|state| state.machine.session_of(id).map(|(session, _)| S::Text::cut(session)))
     }
 
     /// Peeks at messages without locking them: up to `max` from sequence number `from` on, in order. Returns their
@@ -351,10 +339,10 @@ impl<R: Runtime> Receiver<R> {
         &self,
         from: i64,
         max: u32,
-        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<u32, Error<StorageOf<R>>>
+        mut take: impl FnMut(ReceivedMessage<S>),
+    ) -> Result<u32, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let session = self.session_id();
         let session_id = session.as_ref().map(AsRef::as_ref);
@@ -382,10 +370,10 @@ impl<R: Runtime> Receiver<R> {
     pub async fn receive_deferred_each(
         &self,
         sequence_numbers: &[i64],
-        mut take: impl FnMut(ReceivedMessage<StorageOf<R>>),
-    ) -> Result<(), Error<StorageOf<R>>>
+        mut take: impl FnMut(ReceivedMessage<S>),
+    ) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         if sequence_numbers.is_empty() {
             return Ok(());
@@ -414,9 +402,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<StorageOf<R>>>
+    pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         if max == 0 {
             return Ok(0);
@@ -438,9 +426,9 @@ impl<R: Runtime> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<StorageOf<R>>>
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut total = 0;
         loop {

@@ -69,15 +69,12 @@ impl Listed {
     }
 }
 
-impl<R: Runtime> RuleManager<R> {
-    pub(super) fn new(client: Client<R>, subscription: Entity<StorageOf<R>>) -> Self {
+impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
+    pub(super) fn new(client: Client<R>, subscription: Entity<S>) -> Self {
         Self { client, subscription }
     }
 
-    async fn request(
-        &self,
-        request: &dyn Request,
-    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
+    async fn request(&self, request: &dyn Request) -> Result<Response<S::Payload>, Error<S>> {
         self.client.request(&self.subscription, request).await
     }
 
@@ -90,7 +87,7 @@ impl<R: Runtime> RuleManager<R> {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
     /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
-    pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<S>> {
         self.request(&AddRule { rule: *rule }).await.map(|_| ())
     }
 
@@ -102,7 +99,7 @@ impl<R: Runtime> RuleManager<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
-    pub async fn remove(&self, name: &str) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn remove(&self, name: &str) -> Result<(), Error<S>> {
         self.request(&RemoveRule { name }).await.map(|_| ())
     }
 
@@ -115,7 +112,7 @@ impl<R: Runtime> RuleManager<R> {
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when
     /// it sends the same rules again.
-    pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<StorageOf<R>>> {
+    pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<S>> {
         let mut listed = Listed::default();
         loop {
             let response = self.request(&ListRules { skip: listed.total, top: PAGE }).await?;
@@ -138,20 +135,20 @@ impl<R: Runtime> RuleManager<R> {
     /// # Errors
     /// As [`RuleManager::list_each`].
     #[cfg(feature = "alloc")]
-    pub async fn list(&self) -> Result<alloc::vec::Vec<crate::servicebus::Rule>, Error<StorageOf<R>>> {
+    pub async fn list(&self) -> Result<alloc::vec::Vec<crate::servicebus::Rule>, Error<S>> {
         let mut rules = alloc::vec::Vec::new();
         self.list_each(|rule| rules.push(rule.into())).await?;
         Ok(rules)
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// Asks an entity's `$management`, again after failures that can pass.
     pub(super) async fn request(
         &self,
-        entity: &Entity<StorageOf<R>>,
+        entity: &Entity<S>,
         request: &dyn Request,
-    ) -> Result<Response<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>> {
+    ) -> Result<Response<S::Payload>, Error<S>> {
         call::request::<R>(&self.shared, None, entity, request, None).await
     }
 
@@ -167,12 +164,12 @@ impl<R: Runtime> Client<R> {
     /// it sends the same ids again.
     pub async fn list_sessions_each(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        entity: impl Into<Entity<S>>,
         updated_after: Option<crate::time::Timestamp>,
         mut take: impl FnMut(&str),
-    ) -> Result<u32, Error<StorageOf<R>>>
+    ) -> Result<u32, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let entity = entity.into();
         let mut listed = Listed::default();
@@ -201,11 +198,11 @@ impl<R: Runtime> Client<R> {
     #[cfg(feature = "alloc")]
     pub async fn list_sessions(
         &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
+        entity: impl Into<Entity<S>>,
         updated_after: Option<crate::time::Timestamp>,
-    ) -> Result<alloc::vec::Vec<alloc::string::String>, Error<StorageOf<R>>>
+    ) -> Result<alloc::vec::Vec<alloc::string::String>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut ids = alloc::vec::Vec::new();
         self.list_sessions_each(entity, updated_after, |id| ids.push(id.into())).await?;

@@ -154,7 +154,7 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
     }
 }
 
-impl<R: Runtime> Sender<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     pub(super) fn new(endpoint: Endpoint<R>) -> Self {
         Self {
             endpoint,
@@ -210,7 +210,7 @@ impl<R: Runtime> Sender<R> {
     /// # Ok(())
     /// # });
     /// ```
-    pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn send(&self, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<S>> {
         #[cfg(feature = "alloc")]
         if self.is_ordered {
             let payload =
@@ -229,7 +229,7 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
-    pub async fn size_limits(&self) -> Result<SizeLimits, Error<StorageOf<R>>> {
+    pub async fn size_limits(&self) -> Result<SizeLimits, Error<S>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         self.endpoint.attempts(&mut attaching).await?;
         attaching.limits()
@@ -243,13 +243,13 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::size_limits`].
-    pub async fn create_batch(&self) -> Result<MessageBatch<StorageOf<R>>, Error<StorageOf<R>>> {
+    pub async fn create_batch(&self) -> Result<MessageBatch<S>, Error<S>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         self.endpoint.attempts(&mut attaching).await?;
         let limits = attaching.limits()?;
         let limit = usize::try_from(limits.batch).unwrap_or(usize::MAX);
         let batch = MessageBatch::new(limit, self.now());
-        if !<StorageOf<R> as Storage>::MESSAGE_IDS {
+        if !S::MESSAGE_IDS {
             return Ok(batch);
         }
         let ids = self.endpoint.shared.with(|state| {
@@ -272,8 +272,8 @@ impl<R: Runtime> Sender<R> {
     #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
     pub fn send_batch(
         &self,
-        mut batch: MessageBatch<StorageOf<R>>,
-    ) -> impl Future<Output = Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>>> {
+        mut batch: MessageBatch<S>,
+    ) -> impl Future<Output = Result<(), SendError<S, MessageBatch<S>>>> {
         async move {
             match self.send_from(&mut batch).await {
                 Ok(()) => Ok(()),
@@ -283,7 +283,7 @@ impl<R: Runtime> Sender<R> {
     }
 
     /// Sends a batch from its place.
-    async fn send_from(&self, batch: &mut MessageBatch<StorageOf<R>>) -> Result<(), Error<StorageOf<R>>> {
+    async fn send_from(&self, batch: &mut MessageBatch<S>) -> Result<(), Error<S>> {
         let Some(payload) = batch.seal() else { return Ok(()) };
         #[cfg(feature = "alloc")]
         if self.is_ordered {
@@ -305,7 +305,7 @@ impl<R: Runtime> Sender<R> {
     /// # Errors
     /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or
     /// too large for a batch, or before the batch that was not taken.
-    pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), SendAllError<StorageOf<R>>> {
+    pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), SendAllError<S>> {
         let mut stored = 0;
         while stored < messages.len() {
             let mut batch = self.create_batch().await.map_err(|error| SendAllError::new(error, stored))?;
@@ -343,9 +343,9 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn schedule(&self, message: &(impl AsMessage + ?Sized), at: Timestamp) -> Result<i64, Error<StorageOf<R>>>
+    pub async fn schedule(&self, message: &(impl AsMessage + ?Sized), at: Timestamp) -> Result<i64, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let mut number = None;
         self.schedule_each(&[message], at, |found| number = Some(found)).await?;
@@ -368,9 +368,9 @@ impl<R: Runtime> Sender<R> {
         messages: &[impl AsMessage],
         at: Timestamp,
         mut numbers: impl FnMut(i64),
-    ) -> Result<(), Error<StorageOf<R>>>
+    ) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         for message in messages {
             // One request carries one message here, so that nothing has to be collected where there is no allocator.
@@ -395,9 +395,9 @@ impl<R: Runtime> Sender<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) for a number that is not there any more.
-    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<StorageOf<R>>>
+    pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         if sequence_numbers.is_empty() {
             return Ok(());
@@ -430,7 +430,7 @@ pub(super) fn scheduled<'m, S: Storage>(
 }
 
 #[cfg(feature = "alloc")]
-impl<R: Runtime> Sender<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// Stores messages that become available at `at`, and returns the sequence numbers that cancel them.
     ///
     /// Cancel safety: a dropped future may still have scheduled the messages.
@@ -445,9 +445,9 @@ impl<R: Runtime> Sender<R> {
         &self,
         messages: &[impl AsMessage],
         at: Timestamp,
-    ) -> Result<alloc::vec::Vec<i64>, Error<StorageOf<R>>>
+    ) -> Result<alloc::vec::Vec<i64>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let utc = self.now();
         let ids: alloc::vec::Vec<_> = messages.iter().map(|_| self.endpoint.new_id()).collect();

@@ -46,12 +46,12 @@ impl<R: Runtime> Deref for SessionReceiver<R> {
     }
 }
 
-impl<R: Runtime> SessionReceiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     pub(super) fn new(receiver: Receiver<R>) -> Self {
         let endpoint = &receiver.endpoint;
         let (id, token) = endpoint.shared.with(|state| {
             let id = state.machine.session_of(endpoint.id).map_or("", |(id, _)| id);
-            (<StorageOf<R> as Storage>::Text::cut(id), state.machine.session_token(endpoint.id))
+            (S::Text::cut(id), state.machine.session_token(endpoint.id))
         });
         Self { receiver, id, token }
     }
@@ -92,9 +92,9 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when it has ended.
-    pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<StorageOf<R>>>
+    pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let endpoint = &self.receiver.endpoint;
         let request = RenewSessionLock { session_id: self.id.as_ref() };
@@ -114,9 +114,9 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn state(&self) -> Result<Option<<StorageOf<R> as Storage>::Payload>, Error<StorageOf<R>>>
+    pub async fn state(&self) -> Result<Option<S::Payload>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let request = GetSessionState { session_id: self.id.as_ref() };
         Ok(self.receiver.endpoint.request(&request).await?.session_state())
@@ -130,9 +130,9 @@ impl<R: Runtime> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<StorageOf<R>>>
+    pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let request = SetSessionState { session_id: self.id.as_ref(), state };
         self.receiver.endpoint.request(&request).await.map(|_| ())

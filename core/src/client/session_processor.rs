@@ -11,7 +11,7 @@ use super::{
 };
 use crate::machine::HEALTHY;
 use crate::runtime::{RunTask, Runtime};
-use crate::storage::{LockRenewal, Sessions};
+use crate::storage::{LockRenewal, Sessions, Storage};
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use core::fmt;
@@ -59,11 +59,11 @@ impl<R: Runtime, F, O, C> fmt::Debug for SessionProcessor<R, F, O, C> {
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A processor of the sessions of a queue or subscription.
     pub fn session_processor(
         &self,
-        receiver: impl Into<ReceiverOptions<StorageOf<R>>>,
+        receiver: impl Into<ReceiverOptions<S>>,
         options: SessionProcessorOptions,
     ) -> SessionProcessor<R> {
         let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
@@ -77,7 +77,7 @@ fn nothing<R: Runtime>(_: SessionReceiver<R>) -> Ready<Result<(), HandlerError>>
     ready(Ok(()))
 }
 
-impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
+impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> {
     /// Reports errors to `on_error`, in the task of `run`. None of them ends the processor.
     ///
     /// During an outage [`Receive`](ProcessorErrorCause::Receive) is reported **again and again**, by each of
@@ -85,7 +85,7 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     /// accept whose attempts are used up, with growing pauses between them. A session that was held is reported once, as
     /// [`LockLost`](ProcessorErrorCause::LockLost), also where the connection was lost and not the lock.
     /// [`Processor::on_error`](super::Processor::on_error) has a filter, and a way to log each outage and its end once.
-    pub fn on_error<G: Fn(ProcessorError<StorageOf<R>>)>(self, on_error: G) -> SessionProcessor<R, G, O, C> {
+    pub fn on_error<G: Fn(ProcessorError<S>)>(self, on_error: G) -> SessionProcessor<R, G, O, C> {
         let Self { client, receiver, options, control, opened, closing, .. } = self;
         SessionProcessor { client, receiver, options, control, on_error, opened, closing }
     }
@@ -135,13 +135,13 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
-    pub async fn run<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<S>>
     where
         R: RunTask<HandlerFuture<Fut>> + RunTask<HandlerFuture<FutO>> + RunTask<HandlerFuture<FutC>>,
-        R::Storage: LockRenewal + Sessions,
+        S: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
         O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
@@ -163,12 +163,12 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     ///
     /// # Errors
     /// As [`SessionProcessor::run`].
-    pub async fn run_inline<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<StorageOf<R>>>
+    pub async fn run_inline<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<S>>
     where
-        R::Storage: LockRenewal + Sessions,
+        S: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
         O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
@@ -177,12 +177,12 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
         self.pump(handler, InPlace).await
     }
 
-    async fn pump<H, Fut, FutO, FutC, L>(self, handler: H, launch: L) -> Result<(), Error<StorageOf<R>>>
+    async fn pump<H, Fut, FutO, FutC, L>(self, handler: H, launch: L) -> Result<(), Error<S>>
     where
-        R::Storage: LockRenewal + Sessions,
+        S: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
         O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
@@ -220,12 +220,12 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
     }
 
     /// One session after the other.
-    async fn hold_sessions<H, Fut, FutO, FutC, L>(&self, pump: &Pump<'_, R, H, L, F>) -> Result<(), Error<StorageOf<R>>>
+    async fn hold_sessions<H, Fut, FutO, FutC, L>(&self, pump: &Pump<'_, R, H, L, F>) -> Result<(), Error<S>>
     where
-        R::Storage: LockRenewal + Sessions,
+        S: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
         O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,
@@ -299,12 +299,12 @@ impl<R: Runtime, F, O, C> SessionProcessor<R, F, O, C> {
         &self,
         pump: &Pump<'_, R, H, L, F>,
         session: &SessionReceiver<R>,
-    ) -> Option<PumpEnd<StorageOf<R>>>
+    ) -> Option<PumpEnd<S>>
     where
-        R::Storage: LockRenewal + Sessions,
+        S: LockRenewal + Sessions,
         H: Fn(ProcessorMessage<R>) -> Fut,
         Fut: Future<Output = Result<(), HandlerError>>,
-        F: Fn(ProcessorError<StorageOf<R>>),
+        F: Fn(ProcessorError<S>),
         O: Fn(SessionReceiver<R>) -> FutO,
         C: Fn(SessionReceiver<R>) -> FutC,
         FutO: Future<Output = Result<(), HandlerError>>,

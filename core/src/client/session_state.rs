@@ -4,7 +4,7 @@ use super::{Error, SessionReceiver, StorageOf};
 use crate::machine::{Cause, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::Argument;
-use crate::storage::Management;
+use crate::storage::{Management, Storage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +13,7 @@ fn unfit<R: Runtime>(session: &SessionReceiver<R>, error: serde_json::Error) -> 
     session.endpoint.error(Failure::caused(Cause::Argument(Argument::SessionState), error))
 }
 
-impl<R: Runtime> SessionReceiver<R> {
+impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// What the session remembers, from JSON; `None` when nothing was set.
     ///
     /// Cancel safety: nothing is lost.
@@ -23,9 +23,9 @@ impl<R: Runtime> SessionReceiver<R> {
     /// # Errors
     /// As [`SessionReceiver::state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a state that is
     /// not JSON of this type; its source is `serde_json`'s error.
-    pub async fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error<StorageOf<R>>>
+    pub async fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let Some(state) = self.state().await? else { return Ok(None) };
         serde_json::from_slice(state.as_ref()).map(Some).map_err(|error| unfit(self, error))
@@ -40,9 +40,9 @@ impl<R: Runtime> SessionReceiver<R> {
     /// # Errors
     /// As [`SessionReceiver::set_state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a value that
     /// JSON cannot hold; its source is `serde_json`'s error.
-    pub async fn set_state_json(&self, state: &(impl Serialize + ?Sized)) -> Result<(), Error<StorageOf<R>>>
+    pub async fn set_state_json(&self, state: &(impl Serialize + ?Sized)) -> Result<(), Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let state = serde_json::to_vec(state).map_err(|error| unfit(self, error))?;
         self.set_state(Some(&state)).await

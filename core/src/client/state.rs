@@ -4,7 +4,7 @@ use crate::machine::{ClientMachine, Failure};
 use crate::runtime::Runtime;
 #[cfg(feature = "alloc")]
 use crate::storage::Text;
-use crate::storage::{EncoderOf, Slots, Spare, room};
+use crate::storage::{EncoderOf, Slots, Spare, Storage, room};
 use core::fmt;
 use core::task::{Poll, Waker};
 
@@ -73,10 +73,10 @@ impl<R: Runtime> fmt::Debug for State<R> {
     }
 }
 
-impl<R: Runtime> State<R> {
+impl<R: Runtime<Storage = S>, S: Storage> State<R> {
     // Inlined as `ClientMachine::new` is.
     #[inline(always)]
-    pub(crate) fn new(machine: ClientMachine<R::Storage>) -> Self {
+    pub(crate) fn new(machine: ClientMachine<S>) -> Self {
         Self {
             machine,
             wakers: Default::default(),
@@ -97,7 +97,7 @@ impl<R: Runtime> State<R> {
     }
 
     /// The machine itself, for those that drive it by hand.
-    pub fn machine(&mut self) -> &mut ClientMachine<R::Storage> {
+    pub fn machine(&mut self) -> &mut ClientMachine<S> {
         &mut self.machine
     }
 
@@ -105,7 +105,7 @@ impl<R: Runtime> State<R> {
     /// lock.
     #[cfg(feature = "alloc")]
     #[must_use]
-    pub(crate) fn keep_source(&mut self, failure: &Failure<R::Storage>) -> alloc::vec::Vec<Failure<R::Storage>> {
+    pub(crate) fn keep_source(&mut self, failure: &Failure<S>) -> alloc::vec::Vec<Failure<S>> {
         if failure.description.source().is_some() {
             self.sources.push_back(failure.clone());
         }
@@ -124,7 +124,7 @@ impl<R: Runtime> State<R> {
     /// Fixed storage keeps no errors of other libraries, and has none to drop.
     #[cfg(not(feature = "alloc"))]
     #[must_use]
-    pub(crate) fn keep_source(&mut self, _: &Failure<R::Storage>) -> [Failure<R::Storage>; 0] {
+    pub(crate) fn keep_source(&mut self, _: &Failure<S>) -> [Failure<S>; 0] {
         []
     }
 

@@ -4,7 +4,7 @@
 use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
 use super::sender::{Sending, SendingEncoded};
 use super::settling::Settling;
-use super::{Client, Error, Receiver, SendError, Sender, StorageOf};
+use super::{Client, Error, Receiver, SendError, Sender};
 use crate::engine::EngineError;
 use crate::machine::{Cause, ClientMachine, Control, Disposition, Entity, Failure, Kind, OperationId};
 use crate::runtime::Runtime;
@@ -37,23 +37,20 @@ impl<R: Runtime> fmt::Debug for TransactionController<R> {
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A controller of transactions, authorized by a right on `entity`.
     ///
     /// # Errors
     /// As [`Client::sender`].
-    pub fn transactions(
-        &self,
-        entity: impl Into<Entity<StorageOf<R>>>,
-    ) -> Result<TransactionController<R>, Error<StorageOf<R>>>
+    pub fn transactions(&self, entity: impl Into<Entity<S>>) -> Result<TransactionController<R>, Error<S>>
     where
-        R::Storage: Transactions,
+        S: Transactions,
     {
         Ok(TransactionController { endpoint: Endpoint::new(&self.shared, Kind::Coordinator, entity.into(), None)? })
     }
 }
 
-impl<R: Runtime> Client<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// Begins a transaction, which owns its handles. It is authorized by the right on an entity that the client has a
     /// sender or receiver of. The service rolls it back by itself after two minutes.
     ///
@@ -67,9 +64,9 @@ impl<R: Runtime> Client<R> {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) while the client has no sender and no
     /// receiver; otherwise as [`TransactionController::begin`].
-    pub async fn begin_transaction(&self) -> Result<Transaction<R>, Error<StorageOf<R>>>
+    pub async fn begin_transaction(&self) -> Result<Transaction<R>, Error<S>>
     where
-        R::Storage: Transactions,
+        S: Transactions,
     {
         let entity = self.shared.with(|state| state.machine.used_entity());
         let Some(entity) = entity else {
@@ -80,15 +77,13 @@ impl<R: Runtime> Client<R> {
     }
 }
 
-impl<R: Runtime> TransactionController<R> {
-    async fn control(&self, control: Control<StorageOf<R>>) -> Result<Option<TransactionOf<R>>, Failure<StorageOf<R>>> {
+impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
+    async fn control(&self, control: Control<S>) -> Result<Option<TransactionOf<R>>, Failure<S>> {
         let id = self.endpoint.id;
-        let payload = <StorageOf<R> as Storage>::Payload::encode(&control)
-            .map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?;
+        let payload = S::Payload::encode(&control).map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?;
         let mut unsent = Some(&payload);
-        let poll = |machine: &mut ClientMachine<StorageOf<R>>, operation: OperationId| {
-            machine.poll_control(operation, id, &mut unsent)
-        };
+        let poll =
+            |machine: &mut ClientMachine<S>, operation: OperationId| machine.poll_control(operation, id, &mut unsent);
         self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
     }
 
@@ -100,7 +95,7 @@ impl<R: Runtime> TransactionController<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
-    pub async fn begin(&self) -> Result<Transaction<R>, Error<StorageOf<R>>> {
+    pub async fn begin(&self) -> Result<Transaction<R>, Error<S>> {
         let mut attempt = 0;
         loop {
             match self.control(Control::Declare).await {
@@ -164,7 +159,7 @@ impl<R: Runtime> Drop for Transaction<R> {
     }
 }
 
-impl<R: Runtime> Transaction<R> {
+impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     /// Sends a message under the transaction: it is stored when that commits.
     ///
     /// Cancel safety: a dropped future may still have sent the message.
@@ -175,11 +170,7 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
-    pub async fn send(
-        &self,
-        sender: &Sender<R>,
-        message: &(impl AsMessage + ?Sized),
-    ) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn send(&self, sender: &Sender<R>, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<S>> {
         let sending = Sending::new(&sender.endpoint, message, Some(self.id));
         sender.endpoint.attempt_once(sending).await
     }
@@ -198,8 +189,8 @@ impl<R: Runtime> Transaction<R> {
     pub fn send_batch(
         &self,
         sender: &Sender<R>,
-        mut batch: MessageBatch<StorageOf<R>>,
-    ) -> impl Future<Output = Result<(), SendError<StorageOf<R>, MessageBatch<StorageOf<R>>>>> {
+        mut batch: MessageBatch<S>,
+    ) -> impl Future<Output = Result<(), SendError<S, MessageBatch<S>>>> {
         async move {
             let Some(payload) = batch.seal() else { return Ok(()) };
             let sending = SendingEncoded::batch(&sender.endpoint, payload, Some(self.id));
@@ -225,9 +216,9 @@ impl<R: Runtime> Transaction<R> {
         sender: &Sender<R>,
         message: &(impl AsMessage + ?Sized),
         at: Timestamp,
-    ) -> Result<i64, Error<StorageOf<R>>>
+    ) -> Result<i64, Error<S>>
     where
-        R::Storage: Management,
+        S: Management,
     {
         let endpoint = &sender.endpoint;
         let (id, utc) = (endpoint.new_id(), sender.now());
@@ -268,9 +259,9 @@ impl<R: Runtime> Transaction<R> {
     pub async fn settle(
         &self,
         receiver: &Receiver<R>,
-        message: &ReceivedMessage<StorageOf<R>>,
+        message: &ReceivedMessage<S>,
         disposition: Disposition<'_>,
-    ) -> Result<(), Error<StorageOf<R>>> {
+    ) -> Result<(), Error<S>> {
         let endpoint = &receiver.endpoint;
         let settling = Settling::new(endpoint, message, disposition, Some(self.id));
         endpoint.attempt_once(settling).await
@@ -286,15 +277,11 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`], at the first attempt.
-    pub async fn complete(
-        &self,
-        receiver: &Receiver<R>,
-        message: &ReceivedMessage<StorageOf<R>>,
-    ) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn complete(&self, receiver: &Receiver<R>, message: &ReceivedMessage<S>) -> Result<(), Error<S>> {
         self.settle(receiver, message, Disposition::Complete).await
     }
 
-    async fn discharge(mut self, fail: bool) -> Result<(), Error<StorageOf<R>>> {
+    async fn discharge(mut self, fail: bool) -> Result<(), Error<S>> {
         let result = self.controller.control(Control::Discharge { id: self.id, fail }).await;
         self.open = false;
         result.map(|_| ()).map_err(|failure| self.controller.endpoint.error(failure))
@@ -310,7 +297,7 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// # Errors
     /// The service's error. When the answer was lost, it is unknown whether the transaction committed.
-    pub async fn commit(self) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn commit(self) -> Result<(), Error<S>> {
         self.discharge(false).await
     }
 
@@ -324,7 +311,7 @@ impl<R: Runtime> Transaction<R> {
     ///
     /// # Errors
     /// The service's error; the service rolls back by itself in the end.
-    pub async fn roll_back(self) -> Result<(), Error<StorageOf<R>>> {
+    pub async fn roll_back(self) -> Result<(), Error<S>> {
         self.discharge(true).await
     }
 }
