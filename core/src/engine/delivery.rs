@@ -76,7 +76,6 @@ impl<S: Storage> Default for SendOptions<S> {
 /// }
 /// # Ok::<(), servicebus_core::engine::EngineError>(())
 /// ```
-#[derive(Debug)]
 pub struct Incoming<P> {
     /// The delivery; stale at once when `settled`.
     pub delivery: DeliveryId,
@@ -88,6 +87,13 @@ pub struct Incoming<P> {
     pub settled: bool,
     /// The encoded message; nothing where it was taken into a place of the caller's.
     pub payload: P,
+}
+
+/// Without the payload, as everything that holds a message.
+impl<P> fmt::Debug for Incoming<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("delivery", &self.delivery).field("tag", &self.tag).finish_non_exhaustive()
+    }
 }
 
 /// A message in the payloads of a connection.

@@ -82,10 +82,17 @@ pub trait Decode<'a>: Sized {
 /// assert_eq!((queue, quantity), (Some("orders"), Some(12)));
 /// # Ok::<(), servicebus_core::wire::DecodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
     error: Option<DecodeError>,
+}
+
+/// Without the bytes: they may be a password's.
+impl core::fmt::Debug for Decoder<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Decoder({} bytes, {:?})", self.bytes.len(), self.error)
+    }
 }
 
 impl<'a> Decoder<'a> {

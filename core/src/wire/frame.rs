@@ -93,7 +93,7 @@ pub enum Kind {
 /// assert_eq!(frames, 2);
 /// # Ok::<(), servicebus_core::wire::frame::FrameError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Frame<'a> {
     /// Which protocol it belongs to.
     pub kind: Kind,
@@ -105,6 +105,18 @@ pub struct Frame<'a> {
     pub size: usize,
     /// What follows the header: empty in a heartbeat.
     pub body: &'a [u8],
+}
+
+/// Without the body: it holds messages and passwords.
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, channel, size, .. } = self;
+        f.debug_struct("Frame")
+            .field("kind", kind)
+            .field("channel", channel)
+            .field("size", size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Bytes that are no frame of this connection: nothing after them can be trusted.

@@ -275,7 +275,7 @@ impl Layout {
 /// assert_eq!(text, "blue");
 /// # Ok::<(), servicebus_core::wire::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Body<'a> {
     /// No body section at all.
     Empty,
@@ -285,6 +285,18 @@ pub enum Body<'a> {
     Sequence(Sections<'a>),
     /// One value.
     Value(Value<'a>),
+}
+
+/// Its kind alone, as of everything that holds a message.
+impl core::fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Data(sections) => f.debug_tuple("Data").field(sections).finish(),
+            Self::Sequence(sections) => f.debug_tuple("Sequence").field(sections).finish(),
+            Self::Value(_) => f.write_str("Value"),
+        }
+    }
 }
 
 /// The sections of a body, in order.
@@ -300,8 +312,15 @@ pub enum Body<'a> {
 /// }
 /// # Ok::<(), servicebus_core::wire::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Sections<'a>(&'a [u8]);
+
+/// Without the bytes, as everything that holds a message.
+impl core::fmt::Debug for Sections<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Sections({} bytes)", self.0.len())
+    }
+}
 
 impl<'a> Sections<'a> {
     fn iter<T: Decode<'a>>(self) -> impl Iterator<Item = Result<T, DecodeError>> + use<'a, T> {
@@ -364,10 +383,17 @@ impl<'a> Sections<'a> {
 /// assert_eq!((message.header()?, message.properties()?), (header, properties));
 /// # Ok::<(), servicebus_core::wire::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct MessageView<'a> {
     bytes: &'a [u8],
     layout: Layout,
+}
+
+/// Without the bytes, as everything that holds a message.
+impl core::fmt::Debug for MessageView<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "MessageView({} bytes)", self.bytes.len())
+    }
 }
 
 impl<'a> MessageView<'a> {

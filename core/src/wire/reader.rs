@@ -35,9 +35,16 @@ pub const MAX_DEPTH: usize = 64;
 /// assert_eq!((queue, quantity, start.rest().len()), ("orders", 12, 10));
 /// # Ok::<(), servicebus_core::wire::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+}
+
+/// Without the bytes: they may be a password's.
+impl core::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Reader({} bytes)", self.bytes.len())
+    }
 }
 
 impl<'a> Reader<'a> {

@@ -1,8 +1,10 @@
 //! Secrets in `{:?}`, which ends up in logs.
 
 use servicebus_core::servicebus::{Body, MessageRef};
-use servicebus_core::wire::sasl::{SaslFrame, SaslInit, SaslResponse};
-use servicebus_core::wire::{Symbol, Value};
+use servicebus_core::wire::frame::{Frame, HEADER_LEN, Kind, header};
+use servicebus_core::wire::message::MessageView;
+use servicebus_core::wire::sasl::{SaslFrame, SaslInit, SaslResponse, SaslView};
+use servicebus_core::wire::{Decode, Decoder, Reader, Symbol, Value, to_vec};
 use servicebus_tests::fault::Judge;
 
 /// Whether a text shows these bytes, as characters or as numbers, whatever the spaces between.
@@ -30,10 +32,19 @@ fn a_password_is_not_printed_a8() {
             initial_response: Some(&response),
             hostname: Some("localhost"),
         };
+        let content = to_vec(&init);
+        let size = u32::try_from(content.len() + HEADER_LEN).unwrap();
+        let bytes = [&header(size, Kind::Sasl, 0)[..], &content].concat();
+        let frame = Frame::parse(&bytes, size).unwrap().expect("a whole frame");
+        let decoder = Decoder::new(frame.body);
         for (name, text) in [
             ("SaslInit", format!("{init:?}")),
             ("SaslInit, pretty", format!("{init:#?}")),
             ("SaslFrame", format!("{:?}", SaslFrame::Init(init))),
+            ("Frame", format!("{frame:?}")),
+            ("Decoder", format!("{decoder:?}")),
+            ("Reader", format!("{:?}", Reader::new(frame.body))),
+            ("SaslView", format!("{:?}", SaslView::decode(&mut decoder.clone()).expect("a SASL frame"))),
         ] {
             judge.equal(format!("{name} of {mechanism}"), shows(&text, secret), false, true);
         }
@@ -53,6 +64,12 @@ fn a_body_is_not_printed_a8() {
         let secret = body.replace('"', "\\\"");
         let is_shown = |text: &str| shows(text, body.as_bytes()) || shows(text, secret.as_bytes());
         judge.equal(format!("data of {body:?}"), is_shown(&format!("{data:?}")), false, true);
+        let bytes = to_vec(&data);
+        let stored = servicebus_emulator::broker::entities::Message::accept(bytes.clone().into()).unwrap();
+        judge.equal(format!("the emulator's message of {secret}"), is_shown(&format!("{stored:?}")), false, true);
+        let view = MessageView::parse(&bytes).unwrap();
+        judge.equal(format!("MessageView of {secret}"), is_shown(&format!("{view:?}")), false, true);
+        judge.equal(format!("its body, {secret}"), is_shown(&format!("{:?}", view.body().unwrap())), false, true);
         let sections = [body.as_bytes()];
         for (name, body) in [
             ("sections", Body::DataSections(&sections)),
@@ -61,6 +78,10 @@ fn a_body_is_not_printed_a8() {
         ] {
             let message = MessageRef::from_body(body);
             judge.equal(format!("{name} of {secret}"), is_shown(&format!("{message:?}")), false, true);
+            // Not every text is encoded sections.
+            let bytes = to_vec(&message);
+            let found = MessageView::parse(&bytes).map(|view| view.body());
+            judge.equal(format!("{name} of {secret}, read"), is_shown(&format!("{found:?}")), false, true);
         }
     }
     judge.finish();

@@ -4,6 +4,7 @@
 //! the message is handed out, so a body is copied once per delivery and never looked into.
 
 use bytes::{Bytes, BytesMut};
+use core::fmt;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::servicebus::key::{
@@ -36,7 +37,7 @@ pub enum MessageState {
 }
 
 /// A message on its way through the namespace, or stored in an entity.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     bytes: Bytes,
     layout: servicebus_core::wire::message::Layout,
@@ -69,6 +70,19 @@ pub struct Message {
     share: Option<Arc<Share>>,
     /// What a copy takes beside the bytes that it shares with the others.
     place: Option<Arc<Share>>,
+}
+
+/// Without the bytes: the body is the sender's, and this ends up in logs.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("bytes", &self.bytes.len())
+            .field("sequence_number", &self.sequence_number)
+            .field("session_id", &self.session_id)
+            .field("delivery_count", &self.delivery_count)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a message is handed out.
