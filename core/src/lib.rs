@@ -58,6 +58,7 @@
 //!
 //! Events of `tracing` have the target `servicebus`: a filter such as `servicebus=debug` shows them.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "alloc"))]

@@ -18,6 +18,7 @@
 //! `com.servicebus-emulator:statistics` of any `$management` node, also of the namespace's own (address `$management`):
 //! the response's body is a map of longs with the names of [`broker::Statistics::entries`].
 #![cfg_attr(not(test), warn(clippy::let_underscore_must_use, clippy::unused_result_ok))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod blueprint;

@@ -6,6 +6,7 @@
 //! the driver. With feature `smol` (default) that is smol's executor, with feature `async-std` it is async-std's; where
 //! both are on, whoever connects from a task of async-std's gets that. An executor of one's own, such as a
 //! `LocalExecutor`, runs what [`Options::into_parts`] returns; then neither feature is needed.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "administration")]

@@ -31,6 +31,7 @@
 //! # }
 //! ```
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -76,26 +77,52 @@ pub use tcp::{Tcp, TcpError, TcpStream};
 pub use wake::within;
 
 /// A client over storage `S`; see [`servicebus_core::client::Client`].
+///
+/// `sender`; with `receivers: true` of [`fixed_storage!`] `receiver`; with `management: true` `rule_manager`; with
+/// `session_receivers: true` `accept_session`, `accept_next_session`, `accept_non_exclusive_session`,
+/// `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions_each`; with `transactions: true` `transactions`,
+/// `begin_transaction`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`, `set_connection_string`,
+/// `last_description`, `close`.
 pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
 /// A sender; see [`servicebus_core::client::Sender`].
+///
+/// `send`, `send_all`; `create_batch` and `send_batch`; with `management: true` `schedule`, `schedule_each` and
+/// `cancel_scheduled`; `timeout`, `size_limits`, `now`, `close`.
 pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
 /// What is sent to, and how; see [`servicebus_core::client::SenderOptions`].
 pub type SenderOptions<S> = servicebus_core::client::SenderOptions<S>;
 /// What is received from, and how; see [`servicebus_core::client::ReceiverOptions`].
 pub type ReceiverOptions<S> = servicebus_core::client::ReceiverOptions<S>;
 /// A receiver; see [`servicebus_core::client::Receiver`].
+///
+/// `receive`, `receive_each`, `next`; `complete`, `abandon`, `abandon_with`, `defer`, `defer_with`, `dead_letter`; with
+/// `management: true` `settle_by_token`, `receive_deferred_each`, `peek_each`, `peeker`, `renew_lock`,
+/// `renew_lock_by_token`, `lock_renewal_error`, `delete_messages`, `purge`; `timeout`, `entity`, `close`.
 pub type Receiver<S> = servicebus_core::client::Receiver<Embassy<S>>;
 /// A receiver of one session; see [`servicebus_core::client::SessionReceiver`].
+///
+/// It derefs to [`Receiver`], whose methods receive and settle. Of the session: `session_id`, `state`, `set_state`,
+/// `renew_session_lock`, `session_lock_renewal_error`, `locked_until`, `lock_token`; `timeout`, `close`.
 pub type SessionReceiver<S> = servicebus_core::client::SessionReceiver<Embassy<S>>;
 /// Looks at messages; see [`servicebus_core::client::Peeker`].
+///
+/// `peek_each`, `position`.
 pub type Peeker<S> = servicebus_core::client::Peeker<Embassy<S>>;
 /// The renewal of a lock; see [`servicebus_core::client::LockRenewal`].
+///
+/// `during`, `ended`, `is_active`, `locked_until`, `error`.
 pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S>>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
+///
+/// `add`, `remove`, `list_each`.
 pub type RuleManager<S> = servicebus_core::client::RuleManager<Embassy<S>>;
 /// Begins transactions; see [`servicebus_core::client::TransactionController`].
+///
+/// `begin`, `close`.
 pub type TransactionController<S> = servicebus_core::client::TransactionController<Embassy<S>>;
 /// A transaction; see [`servicebus_core::client::Transaction`].
+///
+/// `send`, `send_batch`, `schedule`, `complete`, `settle`, `commit`, `roll_back`.
 pub type Transaction<S> = servicebus_core::client::Transaction<Embassy<S>>;
 /// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
 pub type ReceivedMessage<S> = servicebus_core::servicebus::ReceivedMessage<S>;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! The types are those of [`servicebus_core::client`] for this runtime; everything else is in [`servicebus_core`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "administration")]

@@ -237,13 +237,33 @@ fn a_name_that_programs_need_means_one_type_n13() {
 /// The adapters for hosts, which have the same features.
 const HOSTS: [&str; 2] = ["runtime-tokio", "runtime-async-std"];
 
+/// Their features besides those of runtimes.
+const FEATURES: [&str; 16] = [
+    "administration",
+    "aws-lc-rs",
+    "azure-identity",
+    "bundled-roots",
+    "chrono",
+    "defmt",
+    "jiff",
+    "platform-roots",
+    "proxy",
+    "ring",
+    "serde",
+    "stream",
+    "time",
+    "tracing",
+    "uuid",
+    "websockets",
+];
+
 #[test]
 fn logging_is_a_feature_of_each_adapter_n5() {
     let mut judge = Judge::new();
     for adapter in HOSTS {
         let manifest = std::fs::read_to_string(root().join(adapter).join("Cargo.toml")).expect("a manifest");
         let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).expect("features");
-        for name in ["tracing", "administration", "bundled-roots", "platform-roots"] {
+        for name in FEATURES {
             let found = features.lines().any(|line| line.starts_with(&format!("{name} = ")));
             judge.case(format!("{adapter}: {name}"), found, |found| *found, |_| false);
         }
@@ -331,4 +351,18 @@ fn the_declared_compiler_is_new_enough_for_every_dependency_n10() {
         judge.case(text(&package["name"]), newer, Vec::is_empty, |_| false);
     }
     judge.finish();
+}
+
+/// TLS, WebSockets, proxies and HTTP are core's: an adapter of a host has sockets, time and tasks.
+#[test]
+fn an_adapter_of_a_host_has_fewer_than_500_lines_of_code() {
+    for adapter in HOSTS {
+        let mut paths = Vec::new();
+        crate::public_futures::sources(&root().join(adapter).join("src"), &mut paths);
+        let texts: Vec<_> = paths.iter().map(|path| std::fs::read_to_string(path).expect("a source")).collect();
+        let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        let lines: usize = texts.iter().map(|text| text.lines().filter(is_code).count()).sum();
+        println!("{adapter}: {lines} lines of code");
+        assert!((100..500).contains(&lines), "{adapter}: {lines} lines of code");
+    }
 }

@@ -2,8 +2,9 @@
 
 use crate::files::text_files;
 use crate::public_futures::{CRATES, is_public, name_of, root, sources};
+use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
-use syn::{ImplItem, Item};
+use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta};
 
 /// The lines of a source that rustdoc renders.
 fn rendered(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -103,5 +104,106 @@ fn no_method_of_the_client_names_the_storage_by_its_runtime_n14() {
         }
     }
     assert!(methods > 150, "only {methods} methods were read");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// docs.rs builds each crate with all features, and marks what needs one.
+#[test]
+fn every_feature_is_on_docs_rs_with_a_mark() {
+    for (name, folder) in CRATES {
+        let read = |path: String| std::fs::read_to_string(root().join(path)).expect("the file can be read");
+        let manifest = read(folder.replace("src", "Cargo.toml"));
+        let metadata = manifest.split("[package.metadata.docs.rs]").nth(1).unwrap_or_default();
+        assert!(metadata.lines().nth(1) == Some("all-features = true"), "{name}: {metadata:?}");
+        let marks = read(format!("{folder}/lib.rs")).contains("\n#![cfg_attr(docsrs, feature(doc_cfg))]\n");
+        assert!(marks, "{name} does not mark what needs a feature");
+    }
+}
+
+fn needs_a_feature(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| attribute.path().is_ident("cfg"))
+}
+
+fn is_hidden(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("doc")
+            && attribute.parse_args::<syn::Path>().is_ok_and(|argument| argument.is_ident("hidden"))
+    })
+}
+
+/// The text of a documentation.
+fn text_of(attributes: &[Attribute]) -> String {
+    let mut text = String::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
+        if let Meta::NameValue(meta) = &attribute.meta
+            && let Expr::Lit(literal) = &meta.value
+            && let Lit::Str(line) = &literal.lit
+        {
+            text += &line.value();
+        }
+    }
+    text
+}
+
+/// The public methods of the client's types that need no feature, such as an allocator.
+fn methods_on_boards() -> BTreeMap<String, BTreeSet<String>> {
+    let folder = root().join("core/src/client");
+    let parse = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).expect("a source");
+        syn::parse_file(&text).expect("it is Rust").items
+    };
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let modules = parse("mod.rs").into_iter().filter_map(|item| match item {
+        Item::Mod(module) if !needs_a_feature(&module.attrs) => Some(format!("{}.rs", module.ident)),
+        _ => None,
+    });
+    for name in modules.chain(["mod.rs".to_owned()]) {
+        for item in parse(&name) {
+            let Item::Impl(block) = item else { continue };
+            if block.trait_.is_some() || needs_a_feature(&block.attrs) {
+                continue;
+            }
+            for item in &block.items {
+                if let ImplItem::Fn(method) = item
+                    && is_public(&method.vis)
+                    && !needs_a_feature(&method.attrs)
+                    && !is_hidden(&method.attrs)
+                {
+                    let of = name_of(&block.self_ty).unwrap_or_default();
+                    found.entry(of).or_default().insert(method.sig.ident.to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// As pages of the adapters for hosts do.
+#[test]
+fn the_page_of_each_handle_on_a_board_names_its_methods_n14() {
+    let methods = methods_on_boards();
+    let text = std::fs::read_to_string(root().join("runtime-embassy/src/lib.rs")).expect("a source");
+    let (mut pages, mut wrong) = (0, Vec::new());
+    for item in syn::parse_file(&text).expect("it is Rust").items {
+        let Item::Type(alias) = item else { continue };
+        let name = alias.ident.to_string();
+        // Handles, not options and errors.
+        let is_handle = methods
+            .get(&name)
+            .is_some_and(|_| !["Options", "Error", "State", "End"].iter().any(|kind| name.ends_with(kind)));
+        if !is_handle {
+            continue;
+        }
+        pages += 1;
+        let page = text_of(&alias.attrs);
+        for method in &methods[&name] {
+            // For those who bring a runtime.
+            let of_runtimes = name == "Client" && ["new", "shared_state"].contains(&method.as_str());
+            if !of_runtimes && !page.contains(&format!("`{method}`")) {
+                wrong.push(format!("{name}::{method}"));
+            }
+        }
+    }
+    assert!(pages >= 9, "only {pages} pages were read");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
