@@ -163,7 +163,12 @@ impl Shared {
     pub(crate) fn fault(&mut self, refusal: Refusal, path: &str, clock: Clock) -> Fault {
         let condition = refusal.reason.condition();
         *self.refused.entry(condition).or_default() += 1;
-        tracing::warn!(entity = path, condition, reason = refusal.text, "refused");
+        // A connection that is idle, or is closed on request, has done nothing wrong.
+        if refusal.reason == Reason::ConnectionForced {
+            tracing::info!(condition, reason = refusal.text, "closed");
+        } else {
+            tracing::warn!(entity = path, condition, reason = refusal.text, "refused");
+        }
         let address = Address::parse(path);
         let tracker = if path.is_empty() || refusal.reason == Reason::Unauthorized {
             None
