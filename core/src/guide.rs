@@ -79,8 +79,9 @@
 //!
 //! # Events in the log
 //!
-//! With feature `tracing` the client logs under the target `servicebus`, so that a filter is `servicebus=info`. No event has a
-//! key, a token or a body.
+//! With feature `tracing` the client logs under the target `servicebus`, so that a filter is `servicebus=info`. With feature
+//! `defmt` the same events go there, at the same levels and without spans: `DEFMT_LOG=info`. No event has a key, a token or a
+//! body.
 //!
 //! | level | event | when |
 //! |---|---|---|

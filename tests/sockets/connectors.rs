@@ -62,3 +62,15 @@ async fn what_a_stream_says_is_a_source_of_the_error() {
         .expect("the stream's own");
     assert_eq!(source.kind(), io::ErrorKind::AddrNotAvailable);
 }
+
+#[tokio::test]
+async fn what_tls_says_is_a_source_of_the_error() {
+    let emulator = Emulator::builder().queue("q").tls(0, None).start().await.unwrap();
+    let port = emulator.tls_address().unwrap().port();
+    // The emulator's certificate is its own, and not trusted.
+    let error = send(Options::new(secure(&emulator)).unwrap().with_endpoint("127.0.0.1", port)).await.unwrap_err();
+    let source = std::iter::successors(error.source(), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<rustls::Error>())
+        .expect("that of rustls");
+    assert!(matches!(source, rustls::Error::InvalidCertificate(_)), "{source:?}");
+}

@@ -250,7 +250,17 @@ async fn closures_of_sessions(client: &Client<Calling>) {
         control.stop();
         Ok::<(), Infallible>(())
     });
-    processor.on_error(|_| {}).run_inline(handler).await.unwrap();
+    let checked = |place| {
+        check(place);
+        std::future::ready(Ok(()))
+    };
+    processor
+        .on_error(|_| {})
+        .on_session_opened(|_| checked("on_session_opened"))
+        .on_session_closing(|_| checked("on_session_closing"))
+        .run_inline(handler)
+        .await
+        .unwrap();
 }
 
 /// Where code of the application runs.
@@ -278,6 +288,8 @@ const PLACES: &[&str] = &[
     "receive_each in a session",
     "peek_each in a session",
     "handler of a session",
+    "on_session_opened",
+    "on_session_closing",
 ];
 
 #[test]
