@@ -1,7 +1,12 @@
 //! The first hours of a new user (`docs/evidence/field-reports.md` §6): texts, conversions and logged events.
 
-use servicebus_core::client::{Error, ProcessorError, ProcessorMessage, ProcessorOptions};
-use servicebus_core::servicebus::{BatchError, Entity, LockToken, Message, MessageId, MessageRef};
+use servicebus_core::client::{
+    ConnectionState, Error, ErrorKind, ErrorOutcome, ProcessorError, ProcessorMessage, ProcessorOptions,
+};
+use servicebus_core::engine::Capacity;
+use servicebus_core::servicebus::{
+    Argument, BatchError, Entity, LockToken, Message, MessageId, MessageIdBuf, MessageRef,
+};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::{Uuid, Value};
@@ -176,6 +181,32 @@ fn times_and_lock_tokens_are_readable_n16() {
     for (bytes, digits) in [([0x11; 16], "11111111-1111-1111"), ([0xab; 16], "abababab-abab-abab")] {
         let text = format!("{:?}", LockToken::from_uuid(Uuid(bytes)));
         judge.case(digits, text, |text| text.to_lowercase().contains(digits), |text| text.contains("Uuid(["));
+    }
+    judge.finish();
+}
+
+#[test]
+fn values_and_kinds_are_shown_n16() {
+    let uuid = Uuid([0xab; 16]);
+    let mut judge = Judge::new();
+    for (shown, wanted) in [
+        (Value::Null.to_string(), "null"),
+        (Value::from(true).to_string(), "true"),
+        (Value::from(-7).to_string(), "-7"),
+        (Value::from(21.5).to_string(), "21.5"),
+        (Value::from("text").to_string(), "text"),
+        (Value::Binary(&[0, 255]).to_string(), "0x00ff"),
+        (Value::Uuid(uuid).to_string(), "abababab-abab-abab-abab-abababababab"),
+        (Value::Timestamp(Timestamp::from_secs(0)).to_string(), "1970-01-01T00:00:00.000Z"),
+        (MessageIdBuf::Uuid(uuid).to_string(), "abababab-abab-abab-abab-abababababab"),
+        (MessageIdBuf::String("order-1".into()).to_string(), "order-1"),
+        (ErrorKind::LockLost.to_string(), "lock lost"),
+        (ErrorOutcome::NotSent.to_string(), "not sent"),
+        (Argument::PartitionKeyMismatch.to_string(), "partition_key and session_id differ"),
+        (Capacity::Links.to_string(), "`links`"),
+        (ConnectionState::<Heap>::Idle.to_string(), "idle"),
+    ] {
+        judge.case(wanted, shown, |shown| shown == wanted, |_| false);
     }
     judge.finish();
 }

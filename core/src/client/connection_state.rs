@@ -6,6 +6,7 @@ use crate::machine::{Cause, ClientMachine, Failure, OperationId, Phase};
 use crate::runtime::Runtime;
 use crate::storage::Storage;
 use crate::time::{Duration, Timestamp};
+use core::fmt;
 use core::future::poll_fn;
 use core::mem::discriminant;
 use core::task::Poll;
@@ -65,6 +66,18 @@ pub enum ConnectionState<S: Storage> {
     },
     /// The client is closed, or its driver was dropped.
     Closed,
+}
+
+impl<S: Storage> fmt::Display for ConnectionState<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("idle"),
+            Self::Connecting => f.write_str("connecting"),
+            Self::Connected => f.write_str("connected"),
+            Self::Recovering { since, error } => write!(f, "recovering since {since}: {error}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
 }
 
 impl<S: Storage> ConnectionState<S> {

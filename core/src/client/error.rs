@@ -210,6 +210,43 @@ fn kind_of(reason: Reason) -> ErrorKind {
     }
 }
 
+/// A few words, for a log that has the kind as a field.
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejected => "rejected",
+            Self::NotAccepted => "not accepted",
+            Self::LockLost => "lock lost",
+            Self::SessionLockLost => "session lock lost",
+            Self::SessionLocked => "session locked",
+            Self::NotFound => "not found",
+            Self::AlreadyExists => "already exists",
+            Self::Unauthorized => "unauthorized",
+            Self::Credential => "no token",
+            Self::Throttled => "throttled",
+            Self::QuotaExceeded => "quota exceeded",
+            Self::TooLarge => "too large",
+            Self::Timeout => "timed out",
+            Self::Disconnected => "disconnected",
+            Self::Unavailable => "unavailable",
+            Self::Protocol => "not the service's protocol",
+            Self::NotOffered => "not offered",
+            Self::InvalidArgument => "invalid argument",
+            Self::Capacity => "no capacity",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+impl fmt::Display for ErrorOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "not sent",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 impl<S: Storage> Clone for Error<S> {
     fn clone(&self) -> Self {
         let Details { failure, entity } = &*self.0;

@@ -298,6 +298,13 @@ impl Capacity {
     }
 }
 
+/// The number to raise.
+impl fmt::Display for Capacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.knob())
+    }
+}
+
 macro_rules! violations {
     ($($(#[$meta:meta])* $variant:ident = $condition:ident,)*) => {
         /// A peer's violation of the protocol, with the error condition that reports it.

@@ -1,5 +1,7 @@
 //! What a call is given.
 
+use core::fmt;
+
 /// A value of a call's or a setting's, named when it does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -68,6 +70,13 @@ impl Argument {
             #[cfg(feature = "serde")]
             Self::SessionState => "the session's state is not JSON of this type",
         }
+    }
+}
+
+/// What is wrong with it.
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 

@@ -77,6 +77,12 @@ impl MessageIdBuf {
     }
 }
 
+impl fmt::Display for MessageIdBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_message_id().fmt(f)
+    }
+}
+
 impl From<MessageId<'_>> for MessageIdBuf {
     fn from(id: MessageId<'_>) -> Self {
         match id {
