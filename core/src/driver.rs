@@ -23,6 +23,35 @@ use core::task::{Context, Poll, Waker};
 use embedded_io_async::{Read, Write};
 
 /// Opens transports.
+///
+/// # Examples
+///
+/// A dialer with a second way, such as a modem, for when the first one does not lead to the namespace:
+///
+/// ```
+/// use servicebus_core::driver::Dial;
+/// use servicebus_core::machine::Target;
+///
+/// struct OrElse<D> {
+///     first: D,
+///     second: D,
+/// }
+///
+/// impl<D: Dial> Dial for OrElse<D> {
+///     type Transport<'a>
+///         = D::Transport<'a>
+///     where
+///         Self: 'a;
+///     type Error = D::Error;
+///
+///     async fn dial<'a>(&'a mut self, target: Target<'_>) -> Result<D::Transport<'a>, D::Error> {
+///         match self.first.dial(target).await {
+///             Ok(transport) => Ok(transport),
+///             Err(_) => self.second.dial(target).await,
+///         }
+///     }
+/// }
+/// ```
 pub trait Dial {
     /// What is opened.
     type Transport<'a>: Transport
@@ -37,6 +66,63 @@ pub trait Dial {
 }
 
 /// A stream of bytes in both directions.
+///
+/// # Examples
+///
+/// A stream that counts what is written:
+///
+/// ```
+/// use core::cell::Cell;
+/// use embedded_io_async::{ErrorType, Write};
+/// use servicebus_core::driver::Transport;
+///
+/// struct Counted<T> {
+///     stream: T,
+///     written: Cell<usize>,
+/// }
+///
+/// struct Counting<'a, W> {
+///     writer: W,
+///     written: &'a Cell<usize>,
+/// }
+///
+/// impl<W: ErrorType> ErrorType for Counting<'_, W> {
+///     type Error = W::Error;
+/// }
+///
+/// impl<W: Write> Write for Counting<'_, W> {
+///     async fn write(&mut self, bytes: &[u8]) -> Result<usize, W::Error> {
+///         let count = self.writer.write(bytes).await?;
+///         self.written.set(self.written.get() + count);
+///         Ok(count)
+///     }
+///
+///     async fn flush(&mut self) -> Result<(), W::Error> {
+///         self.writer.flush().await
+///     }
+/// }
+///
+/// impl<T: Transport> Transport for Counted<T> {
+///     type Error = T::Error;
+///     type Reader<'a>
+///         = T::Reader<'a>
+///     where
+///         Self: 'a;
+///     type Writer<'a>
+///         = Counting<'a, T::Writer<'a>>
+///     where
+///         Self: 'a;
+///
+///     fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>) {
+///         let (reader, writer) = self.stream.split();
+///         (reader, Counting { writer, written: &self.written })
+///     }
+///
+///     async fn close(self) -> Result<(), T::Error> {
+///         self.stream.close().await
+///     }
+/// }
+/// ```
 pub trait Transport {
     /// Why it broke. The application sees its text, and with a heap the error itself as a source.
     type Error: embedded_io_async::Error + Send + Sync + 'static;
@@ -67,6 +153,34 @@ pub trait Transport {
 /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens).
 ///
 /// On runtimes of the standard library, implement `transport::Credential`, whose futures may move between threads.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::driver::{Credential, Token};
+/// use servicebus_core::storage::{Heap, Payload, Storage};
+/// use servicebus_core::time::Timestamp;
+///
+/// /// Asks the identity endpoint of a machine.
+/// struct Identity;
+///
+/// impl<P: Payload> Credential<P> for Identity {
+///     type Error = std::io::Error;
+///
+///     async fn token(&mut self, _audience: &str) -> Result<Token<P>, std::io::Error> {
+///         // What the endpoint has answered.
+///         let (token, expires_at) = ("eyJ0…", Timestamp::from_secs(1_767_225_600));
+///         let token = P::copy_from(token.as_bytes()).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
+///         Ok(Token::jwt(token, expires_at))
+///     }
+/// }
+/// # servicebus_simulation::example(async |_| {
+/// # use servicebus_core::storage;
+/// let token: Token<<Heap as Storage>::Payload> = Identity.token("sb://contoso.servicebus.windows.net/orders").await?;
+/// # drop(token);
+/// # Ok(())
+/// # });
+/// ```
 pub trait Credential<P> {
     /// Whether it returns tokens at all. If not, a program is linked without the code for them, and
     /// [`Settings::external_tokens`](crate::machine::Settings::external_tokens) has no effect.
@@ -87,6 +201,26 @@ pub trait Credential<P> {
 }
 
 /// No credential: tokens are made from the connection string.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// use servicebus_core::client::Client;
+/// use servicebus_core::driver::{self, NoCredential};
+/// # use servicebus_core::storage::Heap;
+/// # use servicebus_simulation::Simulated;
+/// # use std::cell::RefCell;
+/// # use std::rc::Rc;
+/// # let runtime = world.runtime::<Heap>();
+///
+/// let shared = Rc::new(RefCell::new(Client::shared_state(world.settings())));
+/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
+/// world.spawn(driver::run(shared, runtime, world.dialer(), NoCredential));
+/// client.sender("orders")?.send("one").await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCredential;
 
@@ -102,6 +236,22 @@ impl<P> Credential<P> for NoCredential {
 }
 
 /// A function as a credential.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// use servicebus_core::driver::{Token, TokenFn};
+/// use servicebus_core::storage::Heap;
+///
+/// let expires_at = world.clock().utc + std::time::Duration::from_secs(3_600);
+/// # let token = "e30.eyJleHAiOjE3NjcyMjkyMDB9.x";
+/// let credential = TokenFn(move || async move { Ok::<_, std::io::Error>(Token::jwt(token, expires_at)) });
+/// let client = world.client_with_credential::<Heap>(world.settings(), credential);
+/// client.sender("orders")?.send("one").await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TokenFn<F>(pub F);
 
@@ -232,6 +382,30 @@ impl<R: Runtime> Drop for Running<R> {
 ///
 /// Dropping the future drops the transport, and ends every call of the client, pending or later, with
 /// [`Cause::DriverStopped`]. So does dropping the runtime that polls it.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// use servicebus_core::client::Client;
+/// use servicebus_core::driver::{self, NoCredential};
+/// # use servicebus_core::storage::Heap;
+/// # use servicebus_simulation::Simulated;
+/// # use std::cell::RefCell;
+/// # use std::rc::Rc;
+/// # let (runtime, settings, dialer) = (world.runtime::<Heap>(), world.settings(), world.dialer());
+///
+/// let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
+/// let driver = driver::run(shared, runtime, dialer, NoCredential);
+/// # world.spawn(async {
+/// driver.await; // in a task of its own: until the client is closed
+/// # });
+/// # client.sender("orders")?.send("one").await?;
+/// # client.close().await;
+/// # Ok(())
+/// # });
+/// ```
 pub fn run<R, D, C>(shared: R::Shared, runtime: R, dialer: D, credential: C) -> impl Future<Output = ()>
 where
     R: Runtime,

@@ -61,6 +61,29 @@ use core::future::Future;
 
 /// A runtime. Usually a unit struct; in simulations a handle to the simulated clock. It is called without the lock on the
 /// client's state: it may itself use a client.
+///
+/// # Examples
+///
+/// Code that is generic over its runtime, with the client's clock; [the module](self) has an implementation:
+///
+/// ```
+/// use core::future::Future;
+/// use servicebus_core::runtime::Runtime;
+/// use servicebus_core::time::Duration;
+///
+/// async fn timed<T>(runtime: &impl Runtime, work: impl Future<Output = T>) -> (T, Duration) {
+///     let began = runtime.now();
+///     let output = work.await;
+///     (output, runtime.now().saturating_duration_since(began))
+/// }
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let runtime = world.runtime::<servicebus_core::storage::Heap>();
+/// # let work = world.sleep(Duration::from_secs(3));
+/// let ((), took) = timed(&runtime, work).await;
+/// assert_eq!(took, Duration::from_secs(3));
+/// # Ok(())
+/// # });
+/// ```
 pub trait Runtime: Clone + Debug + Sized + 'static {
     /// Where bytes and tables live.
     type Storage: Storage;
@@ -84,6 +107,26 @@ pub trait Runtime: Clone + Debug + Sized + 'static {
 ///
 /// tokio, smol and async-std spawn futures that are `Send + 'static`; a runtime without a spawner runs any future in the place
 /// where its task is awaited.
+///
+/// # Examples
+///
+/// Code that is generic over a runtime and spawns:
+///
+/// ```
+/// use core::future::Future;
+/// use servicebus_core::runtime::RunTask;
+///
+/// async fn count<R: RunTask<F>, F: Future<Output = u32>>(runtime: R, orders: F, invoices: F) -> u32 {
+///     let (orders, invoices) = (runtime.run_task(orders), runtime.run_task(invoices));
+///     orders.await + invoices.await
+/// }
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # use servicebus_core::storage::Heap;
+/// # let runtime = world.runtime::<Heap>();
+/// assert_eq!(count(runtime, core::future::ready(2), core::future::ready(3)).await, 5);
+/// # Ok(())
+/// # });
+/// ```
 pub trait RunTask<F: Future>: Runtime {
     /// The future under way. Dropped, it is cancelled.
     type Task: Future<Output = F::Output>;
@@ -118,6 +161,18 @@ pub trait HeapRuntime: Runtime<Storage = crate::storage::Heap> {}
 impl<R: Runtime<Storage = crate::storage::Heap>> HeapRuntime for R {}
 
 /// A handle to a shared value. Closures that run inside are short and never wait.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::runtime::Shared;
+/// use std::sync::{Arc, Mutex};
+///
+/// let orders = Arc::new(Mutex::new(vec!["one"]));
+/// let handle = orders.clone();
+/// handle.with(|orders| orders.push("two"));
+/// assert_eq!(orders.with(|orders| orders.len()), 2);
+/// ```
 pub trait Shared<T>: Clone {
     /// Runs `f` on the value.
     fn with<O>(&self, f: impl FnOnce(&mut T) -> O) -> O;

@@ -12,6 +12,17 @@ pub use core::time::Duration;
 /// A point on a monotonic clock: microseconds since a start of the caller's choosing.
 ///
 /// An `Option` of it takes no more room than itself: the machine keeps many deadlines that may be none.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::time::{Duration, Instant};
+///
+/// let started = Instant::from_millis(1_500);
+/// let deadline = started + Duration::from_secs(5);
+/// assert!(started < deadline);
+/// assert_eq!(deadline.saturating_duration_since(started), Duration::from_secs(5));
+/// ```
 // Two halves: a small machine aligns for words of 32 bits, and a number of 64 would waste room beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instant {
@@ -22,8 +33,22 @@ pub struct Instant {
 
 impl Instant {
     /// The start of the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Instant;
+    /// assert_eq!(Instant::ZERO, Instant::from_micros(0));
+    /// ```
     pub const ZERO: Self = Self { high: NonZeroU32::MIN, low: 0 };
     /// A point that is never reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant};
+    /// assert_eq!(Instant::MAX + Duration::from_secs(1), Instant::MAX);
+    /// ```
     pub const MAX: Self = Self { high: NonZeroU32::MAX, low: u32::MAX };
 
     /// Both halves as they are: in the order of time.
@@ -40,21 +65,52 @@ impl Instant {
     }
 
     /// The point `micros` microseconds after the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Instant;
+    /// assert_eq!(Instant::from_micros(2_000), Instant::from_millis(2));
+    /// ```
     pub const fn from_micros(micros: u64) -> Self {
         Self::of_halves(micros.saturating_add(1 << 32))
     }
 
     /// The point `millis` milliseconds after the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Instant;
+    /// assert_eq!(Instant::from_millis(3).as_micros(), 3_000);
+    /// ```
     pub const fn from_millis(millis: u64) -> Self {
         Self::from_micros(millis.saturating_mul(1_000))
     }
 
     /// Microseconds since the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant};
+    /// let since_boot = Instant::ZERO + Duration::from_millis(7);
+    /// assert_eq!(since_boot.as_micros(), 7_000);
+    /// ```
     pub const fn as_micros(self) -> u64 {
         self.halves().wrapping_sub(1 << 32)
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant};
+    /// let (sent, answered) = (Instant::from_millis(10), Instant::from_millis(35));
+    /// assert_eq!(answered.saturating_duration_since(sent), Duration::from_millis(25));
+    /// assert_eq!(sent.saturating_duration_since(answered), Duration::ZERO);
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.halves().saturating_sub(earlier.halves()))
@@ -202,6 +258,13 @@ pub struct Timestamp {
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// assert_eq!(Timestamp::UNIX_EPOCH.to_string(), "1970-01-01T00:00:00.000Z");
+    /// ```
     pub const UNIX_EPOCH: Self = Self::from_millis(0);
     /// .NET's `DateTime.MinValue` (0001-01-01), which Service Bus sends for "not set".
     // docs/evidence/wire-protocol.md §4.7
@@ -213,21 +276,51 @@ impl Timestamp {
     pub const DOTNET_MAX: Self = Self::from_millis(253_402_300_800_000);
 
     /// Milliseconds since the Unix epoch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// assert_eq!(Timestamp::from_millis(1_500).to_string(), "1970-01-01T00:00:01.500Z");
+    /// ```
     pub const fn from_millis(millis: i64) -> Self {
         Self { high: (millis >> 32) as i32, low: millis as u32 }
     }
 
     /// Whole seconds since the Unix epoch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// let built_at = Timestamp::from_secs(1_767_225_600);
+    /// assert_eq!(built_at.to_string(), "2026-01-01T00:00:00.000Z");
+    /// ```
     pub const fn from_secs(secs: i64) -> Self {
         Self::from_millis(secs.saturating_mul(1_000))
     }
 
     /// Milliseconds since the Unix epoch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// assert_eq!(Timestamp::from_secs(2).as_millis(), 2_000);
+    /// ```
     pub const fn as_millis(self) -> i64 {
         (self.high as i64) << 32 | self.low as i64
     }
 
     /// Whole seconds since the Unix epoch, rounded down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// assert_eq!(Timestamp::from_millis(1_999).as_secs(), 1);
+    /// assert_eq!(Timestamp::from_millis(-1).as_secs(), -1);
+    /// ```
     pub const fn as_secs(self) -> i64 {
         self.as_millis().div_euclid(1_000)
     }
@@ -257,6 +350,20 @@ impl Timestamp {
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use std::time::Duration;
+    /// client.sender("orders")?.send("one").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let order = receiver.receive(Duration::from_secs(60)).await?.ok_or("no order")?;
+    /// let until = order.locked_until().ok_or("no lock")?;
+    /// assert_eq!(until.saturating_duration_since(order.enqueued_time().ok_or("no time")?).as_secs(), 60);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         let millis = self.as_millis().saturating_sub(earlier.as_millis());
         if millis <= 0 { Duration::ZERO } else { Duration::from_millis(millis as u64) }

@@ -83,7 +83,7 @@ impl Runtime for AsyncIo {
     }
 }
 
-servicebus_core::client_options!(Tcp, #[cfg(any(feature = "async-std", feature = "smol"))] driver_thread: bool);
+servicebus_core::client_options!(Tcp, "servicebus_async_std", #[cfg(any(feature = "async-std", feature = "smol"))] driver_thread: bool);
 
 impl Options {
     /// Connects by streams of the program's own instead of TCP, such as those of a SOCKS proxy, a Unix socket or a VPN's

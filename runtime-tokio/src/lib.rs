@@ -109,7 +109,7 @@ impl Runtime for Tokio {
     }
 }
 
-servicebus_core::client_options!(Tcp, driver_thread: bool);
+servicebus_core::client_options!(Tcp, "servicebus_tokio", driver_thread: bool);
 
 impl Options {
     /// Connects by streams of the program's own instead of TCP, such as those of a SOCKS proxy, a Unix socket or a VPN's

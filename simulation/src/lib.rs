@@ -13,6 +13,9 @@
 mod administration;
 mod engines;
 mod example;
+mod example_board;
+mod example_flash;
+mod example_network;
 mod executor;
 mod network;
 mod parts;
@@ -38,6 +41,9 @@ use network::Network;
 pub use administration::{SimulatedAdministration, SimulatedHttp};
 pub use engines::{Linked, connected, exchange, exchange_with, linked};
 pub use example::{Outcome, administration_example, example, example_in_world};
+pub use example_board::ExampleLine;
+pub use example_flash::ExampleFlash;
+pub use example_network::{EXAMPLE_AUTHORITY, ExampleHalf, ExampleStream};
 pub use network::{Server, SimulatedDialer, Traffic};
 pub use peer::{Answer, Factory, Output, Peer};
 pub use utc::{Skew, UtcClock};
@@ -166,20 +172,14 @@ impl World {
     }
 
     /// Settings for a client with a seed of its own.
-    pub fn settings<S: Storage>(&self) -> Settings<S>
-    where
-        S::Literal: From<&'static str>,
-    {
+    pub fn settings<S: Storage>(&self) -> Settings<S> {
         let seed = self.0.seeds.get().wrapping_add(1);
         self.0.seeds.set(seed);
         Settings::new(CONNECTION_STRING.into(), seed)
     }
 
     /// A client with the default settings; its driver runs in this world.
-    pub fn client<S: Storage>(&self) -> Client<Simulated<S>>
-    where
-        S::Literal: From<&'static str>,
-    {
+    pub fn client<S: Storage>(&self) -> Client<Simulated<S>> {
         self.client_with(self.settings())
     }
 
@@ -245,7 +245,7 @@ impl World {
             let machine = state.machine();
             Some(machine.is_busy() && !machine.is_disconnected())
         }));
-        let driver = driver::run(Rc::clone(&shared), runtime, SimulatedDialer::new(self.clone()), credential);
+        let driver = driver::run(Rc::clone(&shared), runtime, self.dialer(), credential);
         (client, shared, driver)
     }
 

@@ -16,11 +16,33 @@ const JWT: &str = "jwt";
 
 impl<S: Storage> ClientMachine<S> {
     /// Whether an access token may be wanted from the credential.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.wants_access_token(), "no link waits for one");
+    /// ```
     pub fn wants_access_token(&self) -> bool {
         self.tokens.wants_credential()
     }
 
     /// The audience that a token is wanted for from the credential, once. The last token is used again where it suits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// if let Some(audience) = machine.poll_access_token(clock) {
+    ///     println!("ask the credential for {audience}");
+    /// }
+    /// ```
     pub fn poll_access_token(&mut self, clock: Clock) -> Option<Audience> {
         let mut wanted = self.tokens.take_wanted();
         if let Some(kept) = self.tokens.take_kept() {
@@ -49,6 +71,16 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Whether the credential's answer is still awaited. A request that takes longer than an attempt is dropped, and
     /// repeated when a token needs it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.awaits_access_token());
+    /// ```
     pub fn awaits_access_token(&self) -> bool {
         self.tokens.awaits_credential()
     }
@@ -62,6 +94,19 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The credential has answered for an audience; a failed answer is retried with a back-off, as often as the policy
     /// wants.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::servicebus::Token;
+    /// let (audience, expires_at) = ("sb://localhost/orders", clock.utc + std::time::Duration::from_secs(3_600));
+    /// machine.handle_access_token(clock, audience, Ok(Token::jwt("eyJ0…", expires_at)));
+    /// assert!(!machine.awaits_access_token());
+    /// ```
     pub fn handle_access_token(&mut self, clock: Clock, audience: &str, token: Result<Token<S::Payload>, Failure<S>>) {
         self.tokens.set_pending(false);
         self.timers.stop(Timer::Client, client::CREDENTIAL);

@@ -3,6 +3,23 @@
 use crate::engine::LinkId;
 
 /// Whether a receiver locks messages or takes them at once.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::ReceiverOptions;
+/// use servicebus_core::machine::ReceiveMode;
+/// # use std::time::Duration;
+///
+/// client.sender("orders")?.send("one").await?;
+/// let options = ReceiverOptions::new("orders").with_mode(ReceiveMode::ReceiveAndDelete);
+/// let receiver = client.receiver(options)?;
+/// let order = receiver.receive(Duration::from_secs(60)).await?.ok_or("no order")?;
+/// assert_eq!(order.locked_until(), None, "it is gone from the queue, and there is nothing to settle");
+/// # Ok(())
+/// # });
+/// ```
 // docs/evidence/wire-protocol.md §4.1
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReceiveMode {

@@ -14,6 +14,7 @@ use core::task::Poll;
 impl<S: Storage> ClientMachine<S> {
     /// Closes a sender or receiver. Messages under way are waited for, what a receiver has not handed out is released,
     /// and then the link is detached.
+    #[doc(hidden)]
     pub fn close_endpoint(&mut self, id: EndpointId) {
         let place = id.0.index;
         if !self.links.close(id) {
@@ -33,11 +34,13 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Another handle to a sender or receiver is made.
+    #[doc(hidden)]
     pub fn share_endpoint(&mut self, id: EndpointId) {
         self.links.share(id);
     }
 
     /// A handle to a sender or receiver is dropped; with the last one it is closed.
+    #[doc(hidden)]
     pub fn release_endpoint(&mut self, id: EndpointId) {
         if self.links.unshare(id) {
             self.close_endpoint(id);
@@ -57,6 +60,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether an endpoint is gone, link and all.
+    #[doc(hidden)]
     pub fn is_gone(&self, id: EndpointId) -> bool {
         self.links.find(id).is_none()
     }
@@ -142,6 +146,17 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Closes: receivers drain and release, links are detached, then the connection is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.close();
+    /// assert!(machine.is_closing());
+    /// ```
     pub fn close(&mut self) {
         self.link_up.close();
         if S::Features::LOCK_RENEWAL {
@@ -158,6 +173,17 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Ends the connection, if there is one, and keeps senders and receivers: messages under way are waited for, receivers
     /// drain and release, links are detached, then the connection is closed. The next call opens another.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.disconnect();
+    /// assert!(!machine.is_closing(), "the next call opens another connection");
+    /// ```
     pub fn disconnect(&mut self) {
         if self.connection.is_none() || self.link_up.is_closing() {
             return;
@@ -172,6 +198,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Waits until the connection has ended that [`ClientMachine::disconnect`] was to end.
+    #[doc(hidden)]
     pub fn poll_disconnected(&mut self, operation: OperationId) -> Poll<()> {
         if self.link_up.is_leaving() && self.poll_done(operation).is_pending() {
             Poll::Pending
@@ -181,6 +208,18 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether [`ClientMachine::close`] has been called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.is_closing());
+    /// machine.close();
+    /// assert!(machine.is_closing());
+    /// ```
     pub fn is_closing(&self) -> bool {
         self.link_up.is_closing()
     }

@@ -15,6 +15,17 @@ use crate::wire::{Symbol, Value, encode_map};
 impl<S: Storage> ClientMachine<S> {
     /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the
     /// first answer of `$cbs`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// let until = machine.handle_dialling(clock);
+    /// assert_eq!(until, clock.now + machine.settings().retry.try_timeout);
+    /// ```
     pub fn handle_dialling(&mut self, clock: Clock) -> Instant {
         let until = clock.now + self.settings.retry.try_timeout;
         self.timers.set(Timer::Client, client::OPENING, Some(until));
@@ -26,6 +37,18 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// A connection string that is not valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::machine::Target;
+    /// assert_eq!(machine.target()?, Target { host: "localhost", port: 5672, tls: false });
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[inline(never)]
     pub fn target(&self) -> Result<Target<'_>, Failure<S>> {
         let parsed = self.settings.parsed()?;
@@ -36,6 +59,18 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// When the outbox cannot hold the first frames.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.handle_connected(clock)?;
+    /// assert!(!machine.is_disconnected() && machine.has_work());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[inline(never)]
     pub fn handle_connected(&mut self, clock: Clock) -> Result<(), Failure<S>> {
         let settings = &self.settings;
@@ -87,26 +122,90 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether the connection is over, or the client closes while there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.is_over());
+    /// machine.close();
+    /// assert!(machine.is_over());
+    /// ```
     pub fn is_over(&self) -> bool {
         self.connection.as_ref().map_or(self.link_up.is_closing(), Connection::is_closed)
     }
 
     /// Whether the connection is over and the transport can be dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(machine.is_disconnected());
+    /// machine.handle_connected(clock)?;
+    /// assert!(!machine.is_disconnected());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         self.connection.as_ref().is_none_or(Connection::is_closed)
     }
 
     /// Why the client takes no more calls: it is closed, or its driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// use servicebus_core::servicebus::Cause;
+    ///
+    /// assert_eq!(machine.ended(), None);
+    /// machine.close();
+    /// assert_eq!(machine.ended(), Some(Cause::Closed));
+    /// ```
     pub fn ended(&self) -> Option<Cause> {
         self.link_up.ended()
     }
 
     /// Whether the driver has ended, or was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.close();
+    /// assert!(!machine.is_stopped(), "the driver has yet to see it");
+    /// machine.stop();
+    /// assert!(machine.is_stopped());
+    /// ```
     pub fn is_stopped(&self) -> bool {
         self.link_up.is_driver_gone()
     }
 
     /// The driver has ended, or it was dropped: every call that waits ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::servicebus::Cause;
+    /// machine.stop();
+    /// assert_eq!(machine.ended(), Some(Cause::DriverStopped));
+    /// ```
     #[inline(never)]
     pub fn stop(&mut self) {
         self.link_up.driver_gone();
@@ -131,6 +230,22 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The transport could not be opened, or it is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// use servicebus_core::servicebus::{Cause, Failure};
+    ///
+    /// machine.handle_connected(clock)?;
+    /// let lost = Failure { cause: Cause::Unreachable, uncertain: false, description: Default::default() };
+    /// machine.handle_disconnected(clock, lost);
+    /// assert!(machine.is_disconnected() && machine.last_failure().is_some());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[inline(never)]
     pub fn handle_disconnected(&mut self, clock: Clock, failure: Failure<S>) {
         let span = core::mem::take(&mut self.span);

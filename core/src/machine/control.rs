@@ -36,11 +36,13 @@ impl<S: Storage> Encode for Control<S> {
 
 impl<S: Storage> ClientMachine<S> {
     /// An entity whose right can authorize a coordinator.
+    #[doc(hidden)]
     pub fn used_entity(&self) -> Option<Entity<S>> {
         self.tokens.used()
     }
 
     /// Tells the coordinator, and waits for its answer: the id of a transaction that was declared.
+    #[doc(hidden)]
     pub fn poll_control(
         &mut self,
         operation: OperationId,
@@ -54,6 +56,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Tells the coordinator without waiting for an answer, if its link is there.
+    #[doc(hidden)]
     pub fn send_control(&mut self, endpoint: EndpointId, control: &Control<S>) {
         let Some(found) = self.links.find(endpoint) else { return };
         let (Some(link), Some(connection)) = (found.link_up(), &mut self.connection) else { return };

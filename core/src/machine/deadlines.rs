@@ -9,12 +9,44 @@ use crate::time::{Duration, Instant};
 
 impl<S: Storage> ClientMachine<S> {
     /// Deadlines have passed. Without any it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// A server that never answers:
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # let mut clock = clock;
+    /// machine.handle_connected(clock)?;
+    /// while !machine.is_over() {
+    ///     let Some(at) = machine.poll_timeout() else { break };
+    ///     clock.now = clock.now.max(at);
+    ///     machine.handle_timeout(clock);
+    /// #   let mut tx = Heap::tx(512);
+    /// #   machine.poll_transmit(clock, &mut tx);
+    /// }
+    /// assert_eq!(clock.now.as_micros(), 60_000_000, "the time of an attempt");
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[inline(never)]
     pub fn handle_timeout(&mut self, clock: Clock) {
         self.within(|machine| machine.handle_timers(clock));
     }
 
     /// Handles due work and passed deadlines without a transport; returns whether more is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.handle_due(clock, None), "nothing is to be done");
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_due(&mut self, clock: Clock, deadline: Option<Instant>) -> bool {
         self.within(|machine| {
@@ -87,11 +119,35 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The next point in time at which [`ClientMachine::handle_timeout`] is due; there may be nothing to do then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert_eq!(machine.poll_timeout(), None);
+    /// machine.handle_dialling(clock);
+    /// assert_eq!(machine.poll_timeout(), Some(clock.now + machine.settings().retry.try_timeout));
+    /// ```
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_deadline(self.connection.as_ref().and_then(Connection::poll_timeout).map(|(at, _)| at))
     }
 
     /// The next point in time at which [`ClientMachine::handle_due`] is due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.handle_dialling(clock);
+    /// let deadline = machine.poll_timeout_without_output();
+    /// assert!(!machine.handle_due(clock, deadline));
+    /// ```
     pub fn poll_timeout_without_output(&self) -> Option<Instant> {
         self.next_deadline(self.connection.as_ref().and_then(Connection::poll_idle_timeout))
     }

@@ -15,12 +15,14 @@ type Take<'t, S> = &'t mut dyn FnMut(ReceivedMessage<S>);
 
 impl<S: Storage> ClientMachine<S> {
     /// Whether a receiver takes messages instead of locking them.
+    #[doc(hidden)]
     pub fn deletes(&self, endpoint: EndpointId) -> bool {
         self.links.find(endpoint).is_some_and(|endpoint| endpoint.mode() == ReceiveMode::ReceiveAndDelete)
     }
 
     /// The number of messages buffered on a receive-and-delete receiver, at least one while more may come; `None`
     /// without any, or for a receiver that locks messages.
+    #[doc(hidden)]
     pub fn leftover(&self, endpoint: EndpointId) -> Option<u32> {
         if !self.deletes(endpoint) {
             return None;

@@ -165,23 +165,27 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The session that a session receiver holds, and until when.
+    #[doc(hidden)]
     pub fn session_of(&self, id: EndpointId) -> Option<(&str, Option<Timestamp>)> {
         let lock = self.granted_to(self.links.find(id)?)?;
         Some((self.session_locks.session(lock)?.as_ref(), self.session_locks.lock_end(lock)))
     }
 
     /// The token that takes the session of a session receiver over; `None` when its lock is exclusive.
+    #[doc(hidden)]
     pub fn session_token(&self, id: EndpointId) -> Option<LockToken> {
         self.session_locks.token(self.links.find(id)?.session_lock()?)
     }
 
     /// Whether an endpoint holds a session.
+    #[doc(hidden)]
     pub fn is_session(&self, endpoint: EndpointId) -> bool {
         self.links.find(endpoint).is_some_and(|endpoint| endpoint.is_session())
     }
 
     /// A session's lock was renewed by the application, which asked for that at `asked_at`, when the ends of locks were
     /// `known` or not.
+    #[doc(hidden)]
     pub fn session_renewed(&mut self, clock: Clock, asked_at: Instant, known: bool, id: EndpointId, until: Timestamp) {
         let lock = self.links.find(id).and_then(Endpoint::session_lock);
         let in_doubt = S::Features::LOCK_RENEWAL && self.lock_renewals.session_in_doubt(id);

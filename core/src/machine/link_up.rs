@@ -17,6 +17,25 @@ use core::fmt;
 const BRIEF: Millis = Millis::from_secs(1);
 
 /// What the driver is to do about the transport.
+///
+/// # Examples
+///
+/// What a driver without a transport does:
+///
+/// ```
+/// use servicebus_core::machine::Want;
+/// use servicebus_core::time::Instant;
+///
+/// fn next_step(want: Want, now: Instant) -> &'static str {
+///     match want {
+///         Want::Stop => "return",
+///         Want::Dial => "dial",
+///         Want::DialAt(at) if at <= now => "dial",
+///         Want::DialAt(_) | Want::Nothing => "sleep until woken",
+///     }
+/// }
+/// assert_eq!(next_step(Want::DialAt(Instant::MAX), Instant::ZERO), "sleep until woken");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// Open one now.
@@ -30,6 +49,23 @@ pub enum Want {
 }
 
 /// How the connection stands.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::machine::Phase;
+/// use servicebus_core::time::{Duration, Timestamp};
+///
+/// /// For how long there has been an outage.
+/// fn outage(phase: Phase, utc: Timestamp) -> Option<Duration> {
+///     match phase {
+///         Phase::Recovering(since) => Some(utc.saturating_duration_since(since)),
+///         _ => None,
+///     }
+/// }
+/// let phase = Phase::Recovering(Timestamp::from_secs(100));
+/// assert_eq!(outage(phase, Timestamp::from_secs(103)), Some(Duration::from_secs(3)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// There is none, and none is needed.

@@ -86,21 +86,36 @@ pub(crate) use crate::servicebus::session_choice::SessionChoice;
 pub(crate) use attach::Kind;
 pub use attachment::ReceiveMode;
 pub(crate) use backoff::HEALTHY;
+#[doc(hidden)]
 pub use calls::Outcome;
+#[doc(hidden)]
 pub use control::Control;
+#[doc(hidden)]
 pub use id::{EndpointId, OperationId, RenewalId};
 pub use link_up::{Phase, Want};
 
 pub use occupancy::Occupancy;
 #[cfg(feature = "alloc")]
 pub(crate) use order::PLACE_AND_TURN;
+#[doc(hidden)]
 pub use renewal_end::RenewalEnd;
 pub use settings::Settings;
+#[doc(hidden)]
 pub use settlement::Locked;
 pub use size_limits::SizeLimits;
 pub use tokens::Audience;
 
 /// The two clocks at one moment.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::machine::Clock;
+/// use servicebus_core::time::{Instant, Timestamp};
+///
+/// let at_boot = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_767_225_600) };
+/// assert_eq!(at_boot.utc.to_string(), "2026-01-01T00:00:00.000Z");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
     /// The monotonic clock.
@@ -110,6 +125,18 @@ pub struct Clock {
 }
 
 /// Where a connection leads.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::machine::Target;
+///
+/// fn describe(target: Target<'_>) -> String {
+///     format!("{}:{}{}", target.host, target.port, if target.tls { " over TLS" } else { "" })
+/// }
+/// let azure = Target { host: "contoso.servicebus.windows.net", port: 5671, tls: true };
+/// assert_eq!(describe(azure), "contoso.servicebus.windows.net:5671 over TLS");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The host's name or address, without brackets.
@@ -121,6 +148,37 @@ pub struct Target<'a> {
 }
 
 /// The client as a state machine.
+///
+/// # Examples
+///
+/// A client that is driven by hand, as far as its first bytes:
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// use servicebus_core::client::Client;
+/// use servicebus_core::machine::Want;
+/// use servicebus_core::storage::{Buffer, Heap, Storage};
+/// # use servicebus_simulation::Simulated;
+/// # use std::cell::RefCell;
+/// # use std::rc::Rc;
+/// # let (settings, runtime, clock) = (world.settings(), world.runtime(), world.clock());
+///
+/// let shared = Rc::new(RefCell::new(Client::<Simulated<Heap>>::shared_state(settings)));
+/// let client = Client::<Simulated<Heap>>::new(&shared, runtime);
+/// let orders = client.receiver("orders")?;
+///
+/// let mut state = shared.borrow_mut();
+/// let machine = state.machine();
+/// assert_eq!(machine.handle_want(), Want::Dial);
+/// machine.handle_connected(clock)?;
+/// let mut tx = Heap::tx(512);
+/// machine.poll_transmit(clock, &mut tx);
+/// assert!(tx.filled().starts_with(b"AMQP"));
+/// # drop(state);
+/// # drop(orders);
+/// # Ok(())
+/// # });
+/// ```
 // In this order: the places of small fields before the tables fit into the instructions of small machines.
 #[repr(C)]
 pub struct ClientMachine<S: Storage> {
@@ -186,6 +244,17 @@ type Name = heapless::String<32>;
 
 impl<S: Storage> ClientMachine<S> {
     /// A machine without a connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::machine::{ClientMachine, Settings};
+    /// use servicebus_core::storage::Heap;
+    ///
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// let machine = ClientMachine::<Heap>::new(Settings::new(connection_string.into(), 1));
+    /// assert!(machine.is_disconnected());
+    /// ```
     // Inlined so that it is built in place: on a small machine it would otherwise be the largest value on the stack.
     #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
@@ -226,6 +295,16 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// How the client behaves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert_eq!(machine.settings().max_frame_size, 65_536);
+    /// ```
     pub fn settings(&self) -> &Settings<S> {
         &self.settings
     }
@@ -234,6 +313,19 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// One that is not valid, or that is for another host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// let second_key = servicebus_simulation::CONNECTION_STRING.replace("SAS_KEY_VALUE", "YQ==");
+    /// machine.set_connection_string(second_key.into())?;
+    /// assert!(machine.set_connection_string("Endpoint=sb://other.servicebus.windows.net".into()).is_err());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     pub fn set_connection_string(&mut self, connection_string: S::Literal) -> Result<(), Failure<S>> {
         let given = Settings { connection_string, ..self.settings.clone() };
         if given.parsed()?.host != self.settings.parsed()?.host {
@@ -246,32 +338,47 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Tokens are made from the connection string, whatever the settings say.
+    #[doc(hidden)]
     pub fn use_connection_string(&mut self) {
         self.settings.external_tokens = false;
     }
 
     /// The last error text of the service or the transport, possibly cut. The service's texts have the tracking id that
     /// its support asks for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert_eq!(machine.last_description(), "", "nothing has failed yet");
+    /// ```
     pub fn last_description(&self) -> &str {
         self.last_description.as_ref()
     }
 
     /// Records the text of an error outside of the machine, such as the transport's.
+    #[doc(hidden)]
     pub fn describe_last(&mut self, text: S::Text) {
         self.last_description = text;
     }
 
     /// Until when the calls of the client wait together, since the service is busy.
+    #[doc(hidden)]
     pub fn paused_until(&self) -> Option<Instant> {
         self.paused_until
     }
 
     /// The service is busy: no call begins an attempt before `until`.
+    #[doc(hidden)]
     pub fn pause_until(&mut self, until: Instant) {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
     /// The generator that jitter comes from.
+    #[doc(hidden)]
     pub fn random(&mut self) -> &mut Random {
         &mut self.random
     }
@@ -289,6 +396,22 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Bytes arrived.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.handle_connected(clock)?;
+    /// let mut rx = Heap::rx(512);
+    /// rx.spare()[..8].copy_from_slice(b"AMQP\x03\x01\x00\x00");
+    /// rx.commit(8);
+    /// machine.handle_input(clock, &mut rx);
+    /// assert!(rx.filled().is_empty(), "the header of SASL was taken");
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut RxOf<S>) {
         self.within(|machine| {
@@ -306,6 +429,20 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Writes pending output to `tx`; true when there may be more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// machine.handle_connected(clock)?;
+    /// let mut tx = Heap::tx(512);
+    /// while machine.poll_transmit(clock, &mut tx) {}
+    /// assert!(tx.filled().starts_with(b"AMQP\x03\x01\x00\x00"));
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut TxOf<S>) -> bool {
         self.within(|machine| machine.transmit(clock, tx))
@@ -338,6 +475,21 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether [`ClientMachine::poll_transmit`] has more to do, with bytes or without.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # let mut tx = Heap::tx(512);
+    /// machine.handle_connected(clock)?;
+    /// assert!(machine.has_work());
+    /// while machine.poll_transmit(clock, &mut tx) {}
+    /// assert!(!machine.has_work());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn has_work(&self) -> bool {
         self.is_due()
@@ -354,6 +506,19 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Whether the driver has something to do now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// assert!(!machine.is_busy());
+    /// machine.handle_connected(clock)?;
+    /// assert!(machine.is_busy());
+    /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
         self.timers.has_moved() || self.calls.has_notices() || self.has_work()

@@ -4,6 +4,20 @@ use super::ClientMachine;
 use crate::storage::Storage;
 
 /// Entries of each table of a client, to see that nothing stays behind.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # use servicebus_core::storage::Heap;
+/// let (client, shared) = world.client_and_state::<Heap>(world.settings());
+/// client.sender("orders")?.send("one").await?;
+/// # world.sleep(std::time::Duration::from_secs(5)).await;
+/// let occupancy = shared.borrow_mut().machine().occupancy();
+/// assert_eq!((occupancy.operations, occupancy.deliveries), (0, 0), "nothing stays behind");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     /// Senders and receivers.
@@ -28,6 +42,17 @@ pub struct Occupancy {
 
 impl<S: Storage> ClientMachine<S> {
     /// How full the tables are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::machine::Occupancy;
+    /// assert_eq!(machine.occupancy(), Occupancy::default());
+    /// ```
     pub fn occupancy(&self) -> Occupancy {
         let (sessions, links, deliveries) =
             self.connection.as_ref().map_or((0, 0, 0), |connection| connection.table_sizes());

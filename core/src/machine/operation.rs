@@ -15,6 +15,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// [`Cause::Closed`], what ended the endpoint for good, or [`Capacity::Deliveries`] when there are too many.
+    #[doc(hidden)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn start(
         &mut self,
@@ -51,6 +52,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A slot for a call that waits for the end of the client, which closes already or is about to. `None` when there
     /// are too many calls.
+    #[doc(hidden)]
     pub fn start_closing(&mut self) -> Option<OperationId> {
         self.calls.begin(None).ok()
     }
@@ -67,6 +69,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Frees a call that has ended or was dropped. A message that was handed over may still be sent; a dropped receive
     /// loses no message.
+    #[doc(hidden)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
@@ -147,17 +150,34 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The slot of an operation that has news.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # machine.close();
+    /// // The tasks of these calls are woken.
+    /// while let Some(slot) = machine.poll_notice() {
+    ///     println!("the call in slot {slot} has news");
+    /// }
+    /// assert_eq!(machine.poll_notice(), None);
+    /// ```
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_notice(&mut self) -> Option<usize> {
         self.calls.poll_notice().map(|place| place as usize)
     }
 
     /// Whether the deadline of a call has passed.
+    #[doc(hidden)]
     pub fn is_late(&self, operation: OperationId) -> bool {
         self.calls.is_expired(operation)
     }
 
     /// Waits for the operation's deadline and nothing else.
+    #[doc(hidden)]
     pub fn poll_sleep(&mut self, operation: OperationId) -> Poll<()> {
         let sleeps = self.calls.state(operation).is_some() && !self.calls.is_expired(operation);
         if sleeps && self.ended().is_none() { Poll::Pending } else { Poll::Ready(()) }

@@ -11,6 +11,19 @@ use core::task::Poll;
 
 impl<S: Storage> ClientMachine<S> {
     /// How the connection stands.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::machine::Phase;
+    /// assert_eq!(machine.phase(), Phase::Idle);
+    /// machine.handle_dialling(clock);
+    /// assert_eq!(machine.phase(), Phase::Connecting);
+    /// ```
     pub fn phase(&self) -> Phase {
         self.link_up.phase(|| {
             let opens = self.connection.is_some() || self.timers.get(Timer::Client, client::OPENING).is_some();
@@ -19,6 +32,20 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Why the connection was lost or could not be opened last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::servicebus::{Cause, Failure};
+    /// assert!(machine.last_failure().is_none());
+    /// let lost = Failure { cause: Cause::Timeout, uncertain: false, description: Default::default() };
+    /// machine.handle_disconnected(clock, lost);
+    /// assert!(machine.last_failure().is_some());
+    /// ```
     pub fn last_failure(&self) -> Option<&Failure<S>> {
         self.link_up.last_error()
     }
@@ -29,6 +56,17 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// What the driver is to do about the transport while it has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::machine::Want;
+    /// assert_eq!(machine.poll_want(), Want::Nothing, "there is no receiver and no call");
+    /// ```
     #[inline(never)]
     pub fn poll_want(&self) -> Want {
         let waits = self.links.count(Sort::Wanting) > 0 || self.channels.requests_len() > 0;
@@ -37,6 +75,18 @@ impl<S: Storage> ClientMachine<S> {
 
     /// What the driver should do about the connection. Watching calls are notified when a connection becomes needed or
     /// unneeded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::{ClientMachine, Clock, Settings};
+    /// # use servicebus_core::storage::{Buffer, Heap, Storage};
+    /// # let settings = Settings::new(servicebus_simulation::CONNECTION_STRING.into(), 1);
+    /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
+    /// # use servicebus_core::machine::Want;
+    /// machine.close();
+    /// assert_eq!(machine.handle_want(), Want::Stop);
+    /// ```
     pub fn handle_want(&mut self) -> Want {
         let want = self.poll_want();
         let needs = self.needs_connection(want);
@@ -48,6 +98,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A slot for a call that waits for another phase; `None` when there are too many calls, or nothing changes any
     /// more.
+    #[doc(hidden)]
     pub fn start_watch(&mut self) -> Option<OperationId> {
         self.start_watch_until(None).ok()
     }
@@ -64,6 +115,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// As [`ClientMachine::start`].
+    #[doc(hidden)]
     pub fn start_opening(&mut self, deadline: Instant) -> Result<OperationId, Failure<S>> {
         let operation = self.watch(Some(deadline), State::Opening)?;
         self.notice_watchers();
@@ -78,6 +130,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Waits until the connection is open.
+    #[doc(hidden)]
     pub fn poll_opened(&mut self, operation: OperationId) -> Poll<Result<(), Failure<S>>> {
         if self.phase() == Phase::Connected {
             return Poll::Ready(Ok(()));

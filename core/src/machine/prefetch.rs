@@ -21,6 +21,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Suspends a receiver that keeps messages ready, or lets it go on: the rest of the credit is given back, and what
     /// has come is released. What was settled when it came is kept.
     // docs/evidence/invariants.md §1 row 11
+    #[doc(hidden)]
     pub fn suspend(&mut self, endpoint: EndpointId, suspended: bool) {
         if self.links.find(endpoint).is_none_or(|found| found.is_closing()) {
             return;

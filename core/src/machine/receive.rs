@@ -20,6 +20,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Waits for messages and takes up to `max` of them; none when the operation's deadline passes first. Messages are
     /// taken by the call that returns them: one that is given up before has taken none. No more than `room` are taken
     /// now; [`ClientMachine::take_more`] has the rest.
+    #[doc(hidden)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_receive(
         &mut self,
@@ -107,6 +108,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Takes up to `max` of the messages that are there, for a call of which [`ClientMachine::poll_receive`] has taken
     /// some.
+    #[doc(hidden)]
     pub fn take_more(
         &mut self,
         clock: Clock,

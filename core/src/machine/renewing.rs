@@ -38,6 +38,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// A message without a lock of its own, a lock that has ended, or a full table ([`Capacity::Deliveries`]).
+    #[doc(hidden)]
     pub fn renew_message(
         &mut self,
         clock: Clock,
@@ -67,6 +68,7 @@ impl<S: Storage> ClientMachine<S> {
     ///
     /// # Errors
     /// A receiver that holds no session, or a full table ([`Capacity::Deliveries`]).
+    #[doc(hidden)]
     pub fn renew_session(&mut self, clock: Clock, session: EndpointId, max: Duration) -> Result<RenewalId, Failure<S>> {
         let found = self.links.find(session).filter(|found| !found.is_closing());
         let found = found.ok_or_else(|| Failure::new(Cause::Closed))?;
@@ -203,6 +205,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// No handle is interested in a registration any more.
+    #[doc(hidden)]
     pub fn forget_renewal(&mut self, clock: Clock, id: RenewalId) {
         let (renewals, mut turn) = self.renewal_turn(clock);
         let ended = renewals.forget(id, &mut turn);
@@ -210,31 +213,37 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Waits for the end of a registration.
+    #[doc(hidden)]
     pub fn poll_renewal(&mut self, operation: OperationId, id: RenewalId) -> Poll<RenewalEnd<S>> {
         self.lock_renewals.poll_end(id, operation.index() as u32)
     }
 
     /// Whether a registration still renews.
+    #[doc(hidden)]
     pub fn is_renewing(&self, id: RenewalId) -> bool {
         self.lock_renewals.is_active(id)
     }
 
     /// When the lock of a registration ends, as far as is known.
+    #[doc(hidden)]
     pub fn renewed_until(&self, id: RenewalId) -> Option<Timestamp> {
         self.lock_renewals.lock_end(id)
     }
 
     /// Why the lock of a registration is lost; `None` while it is not.
+    #[doc(hidden)]
     pub fn renewal_failure(&self, id: RenewalId) -> Option<&Failure<S>> {
         self.lock_renewals.loss(id)
     }
 
     /// Why the lock of a message that is registered is lost.
+    #[doc(hidden)]
     pub fn message_renewal_failure(&self, message: &Locked) -> Option<&Failure<S>> {
         self.renewal_failure(self.renewal_of(message)?)
     }
 
     /// Why the lock of a session that is registered is lost.
+    #[doc(hidden)]
     pub fn session_renewal_failure(&self, session: EndpointId) -> Option<&Failure<S>> {
         self.renewal_failure(self.lock_renewals.of_session(session, State::Lost)?)
     }
@@ -274,6 +283,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The lock on a message was renewed by the application, which asked for that at `asked_at`, when the ends of locks
     /// were `known` or not.
+    #[doc(hidden)]
     pub fn message_renewed(
         &mut self,
         clock: Clock,
@@ -297,6 +307,7 @@ impl<S: Storage> ClientMachine<S> {
     /// The application renews a lock itself, possibly one that is not registered here: for as long as that lock can
     /// last, no settlement is evidence of the service's time. The request may be retried for a while. Returns whether
     /// the ends of locks were known until now.
+    #[doc(hidden)]
     pub fn renews_itself(&mut self, now: Instant) -> bool {
         let known = now >= self.renews_itself;
         self.renews_itself = now.after(LONGEST_LOCK).after(LONGEST_LOCK);

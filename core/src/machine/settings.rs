@@ -9,6 +9,22 @@ use crate::time::Duration;
 use core::fmt;
 
 /// How a client behaves.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::machine::Settings;
+/// use servicebus_core::servicebus::RetryPolicy;
+/// use servicebus_core::storage::Heap;
+/// use std::time::Duration;
+///
+/// let connection_string = "Endpoint=sb://contoso.servicebus.windows.net;SharedAccessKeyName=send;SharedAccessKey=YQ==";
+/// let seed = 0x5eed; // a random number
+/// let settings = Settings::<Heap>::new(connection_string.into(), seed)
+///     .with_retry(RetryPolicy::default().with_max_retries(10))
+///     .with_idle_timeout(Duration::from_secs(240));
+/// assert!(!format!("{settings:?}").contains("YQ=="), "the key is not shown");
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Settings<S: Storage> {
@@ -60,6 +76,16 @@ impl<S: Storage> fmt::Debug for Settings<S> {
 
 impl<S: Storage> Settings<S> {
     /// The defaults of the official SDKs for this connection string.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1);
+    /// assert_eq!(settings.max_frame_size, 65_536);
+    /// ```
     #[inline(never)]
     pub fn new(connection_string: S::Literal, seed: u64) -> Self {
         Self {
@@ -77,6 +103,18 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Sets when to try again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let once = RetryPolicy::default().with_max_retries(0);
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_retry(once);
+    /// assert_eq!(settings.retry.max_retries, 0);
+    /// ```
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
@@ -84,6 +122,16 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Sets the largest frame that is accepted, in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_max_frame_bytes(8_192);
+    /// assert_eq!(settings.max_frame_size, 8_192);
+    /// ```
     #[must_use]
     pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
         self.max_frame_size = bytes;
@@ -91,6 +139,18 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Sets the silence after which the service takes the connection for lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// # use std::time::Duration;
+    /// // A heartbeat every two minutes at most: a radio sleeps longer.
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_idle_timeout(Duration::from_secs(240));
+    /// assert_eq!(settings.idle_time_out.as_secs(), 240);
+    /// ```
     #[must_use]
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_time_out = timeout;
@@ -98,6 +158,17 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Sets the bounds of the tables.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// # use servicebus_core::storage::Limits;
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_limits(Limits::new().with_links(100));
+    /// assert_eq!(settings.limits.links, 100);
+    /// ```
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -105,6 +176,16 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Sets whether a message without an id gets one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_message_ids(false);
+    /// assert!(!settings.message_ids);
+    /// ```
     #[must_use]
     pub fn with_message_ids(mut self, gives: bool) -> Self {
         self.message_ids = gives;
@@ -112,6 +193,16 @@ impl<S: Storage> Settings<S> {
     }
 
     /// Lets transactions span several entities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_cross_entity_transactions(true);
+    /// assert!(settings.cross_entity_transactions);
+    /// ```
     #[must_use]
     pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
         self.cross_entity_transactions = enabled;
@@ -124,6 +215,17 @@ impl<S: Storage> Settings<S> {
     }
 
     /// The same with tokens of a credential of the application (Entra ID) instead of the connection string.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::machine::Settings;
+    /// # use servicebus_core::storage::Heap;
+    /// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+    /// # let host = "contoso.servicebus.windows.net";
+    /// let settings = Settings::<Heap>::new(format!("Endpoint=sb://{host}").into(), 1).with_external_tokens();
+    /// assert!(settings.external_tokens);
+    /// ```
     #[must_use]
     pub fn with_external_tokens(self) -> Self
     where

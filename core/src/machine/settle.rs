@@ -22,6 +22,7 @@ use core::task::Poll;
 
 impl<S: Storage> ClientMachine<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is the source of the message.
+    #[doc(hidden)]
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,

@@ -1,6 +1,16 @@
 //! How large messages and batches may be.
 
 /// What a sender may send at once, in bytes.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// let limits = client.sender("orders")?.size_limits().await?;
+/// assert!(limits.batch <= limits.message);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeLimits {

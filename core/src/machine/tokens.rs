@@ -54,6 +54,15 @@ fn renewal(now: Instant, utc: Timestamp, expiry: Timestamp, margin: Millis) -> I
 }
 
 /// Room for an audience: scheme, host and an entity's path.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::machine::Audience;
+///
+/// let audience = Audience::try_from("sb://contoso.servicebus.windows.net/orders");
+/// assert!(audience.is_ok_and(|audience| audience.ends_with("/orders")));
+/// ```
 pub type Audience = heapless::String<408>;
 /// Room for a signed token: an audience, percent-encoded, and the signature's other fields.
 pub(super) type TokenText = heapless::String<1152>;

@@ -255,8 +255,27 @@ pub const fn half_or(number: usize, least: usize) -> usize {
 }
 
 /// Room for a whole encoded message of up to `M` bytes.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{FixedPayload, Payload};
+///
+/// let payload = FixedPayload::<512>::encode(&"reading").map_err(|_| "it has no room")?;
+/// assert_eq!(payload.len(), 9, "a string of AMQP: its type, its length, seven characters");
+/// # Ok::<(), &str>(())
+/// ```
 pub type FixedPayload<const M: usize> = heapless::Vec<u8, M>;
 /// Room for a short text: session ids have up to 128 characters; the last description is cut there.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{FixedText, Text};
+///
+/// let session_id = FixedText::cut("sensor-7");
+/// assert_eq!(session_id, "sensor-7");
+/// ```
 pub type FixedText = heapless::String<128>;
 /// Requests under way at once: two of the application's, and one for a token or the renewal of a lock.
 pub const FEW_REQUESTS: usize = 3;

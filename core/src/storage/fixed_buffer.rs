@@ -4,6 +4,18 @@ use crate::wire::{self, Encode, Full};
 use core::fmt;
 
 /// `N` bytes, filled at the end and emptied at the front.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{Buffer, FixedBuffer};
+///
+/// let mut transmit = FixedBuffer::<16>::new();
+/// transmit.append(&"short").map_err(|_| "it has no room")?;
+/// assert!(transmit.append(&"longer than that").is_err());
+/// assert_eq!(transmit.filled().len(), 7, "what has no room changes nothing");
+/// # Ok::<(), &str>(())
+/// ```
 pub struct FixedBuffer<const N: usize>(Contents<[u8; N]>);
 
 /// The same of any size: its functions are there once for buffers of all sizes.
@@ -53,6 +65,15 @@ impl Contents<[u8]> {
 
 impl<const N: usize> FixedBuffer<N> {
     /// An empty buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::storage::{Buffer, FixedBuffer};
+    ///
+    /// static EMPTY: FixedBuffer<512> = FixedBuffer::new();
+    /// assert_eq!((EMPTY.capacity(), EMPTY.filled().len()), (512, 0));
+    /// ```
     pub const fn new() -> Self {
         Self(Contents { bytes: [0; N], start: 0, end: 0 })
     }

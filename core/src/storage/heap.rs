@@ -15,6 +15,24 @@ use core::fmt;
 use core::hash::{BuildHasherDefault, Hasher};
 
 /// Storage on the heap, bounded by [`Limits`](super::Limits).
+///
+/// # Examples
+///
+/// A type with this storage, for a runtime of one's own:
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::Client;
+/// use servicebus_core::runtime::Runtime;
+/// use servicebus_core::storage::Heap;
+///
+/// fn on_a_server<R: Runtime<Storage = Heap>>(client: Client<R>) -> Client<R> {
+///     client
+/// }
+/// on_a_server(client).sender("orders")?.send("one").await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Heap;
 

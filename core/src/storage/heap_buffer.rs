@@ -18,6 +18,17 @@ const OWN_MEMORY: usize = CHUNK / 4;
 /// A buffer that is filled and emptied over and over. It grows to its capacity as reads fill it, and a driver that has
 /// nothing to read can make it small again. Messages are copied out of it into chunks: a copy costs what clearing a new
 /// buffer for each read would cost, and a message that is kept for long pins its chunk only.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{Buffer, HeapBuffer};
+///
+/// let mut received = HeapBuffer::bounded(65_536);
+/// received.spare()[..4].copy_from_slice(b"AMQP"); // a read from a socket
+/// received.commit(4);
+/// assert_eq!(received.filled(), b"AMQP");
+/// ```
 pub struct HeapBuffer {
     bytes: Vec<u8>,
     start: usize,
@@ -38,6 +49,20 @@ impl HeapBuffer {
     }
 
     /// Gives back what an empty buffer has grown beyond its first size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::{Buffer, HeapBuffer};
+    /// let mut received = HeapBuffer::bounded(65_536);
+    /// while received.memory() < 65_536 {
+    ///     let count = received.spare().len();
+    ///     received.commit(count); // a server that sends much
+    /// }
+    /// received.clear();
+    /// received.shrink();
+    /// assert!(received.memory() < 65_536);
+    /// ```
     pub fn shrink(&mut self) {
         if self.min_spare > 0 && self.filled().is_empty() && self.bytes.len() > MIN_SPARE {
             self.bytes = Vec::new();
@@ -48,6 +73,16 @@ impl HeapBuffer {
     }
 
     /// Bytes of memory that it holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::{Buffer, HeapBuffer};
+    /// let mut received = HeapBuffer::bounded(65_536);
+    /// assert_eq!(received.memory(), 0, "it grows as it is used");
+    /// received.spare();
+    /// assert!(received.memory() >= 8_192);
+    /// ```
     pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.chunk.capacity()
     }

@@ -20,6 +20,7 @@ mod heap_buffer;
 #[cfg(feature = "alloc")]
 mod heap_features;
 mod marks;
+#[doc(hidden)]
 pub mod room;
 #[cfg(feature = "alloc")]
 mod shared_text;
@@ -38,31 +39,56 @@ pub(crate) use chain::{Chain, Joint};
 pub(crate) use slots::{Beside, Slots};
 pub(crate) use spare::Spare;
 
-#[cfg(feature = "alloc")]
-pub use deadlines::HeapDeadlines;
-pub use deadlines::{Deadlines, FixedDeadlines, ROWS, deadlines};
 pub use features::{
-    AllFeatures, ExternalTokens, Features, LockRenewal, Management, NoFeatures, Prefetch, ReceiveAndDelete, Receivers,
-    Sessions, TransactionOf, Transactions,
+    ExternalTokens, Features, LockRenewal, Management, Prefetch, ReceiveAndDelete, Receivers, Sessions, Transactions,
 };
-pub use fixed::{
-    FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedPayload, FixedPayloads, FixedPlace, FixedText, declared, half_or,
-};
+pub use fixed::{FixedPayload, FixedText};
 pub use fixed_buffer::FixedBuffer;
-pub use fixed_table::{FixedIndex, FixedSlots, FixedTable};
 #[cfg(feature = "alloc")]
-pub use heap::{Heap, HeapDescription, HeapIndex, HeapPayloads, HeapTable};
+pub use heap::Heap;
 #[cfg(feature = "alloc")]
 pub use heap_buffer::HeapBuffer;
-#[cfg(feature = "alloc")]
-pub use marks::HeapMarks;
-pub use marks::{FixedMarks, Marks, words};
-pub use room::{BufferOf, MarksOf, Room, RxOf, TableOf, TxOf};
+pub use room::{RxOf, TxOf};
 #[cfg(feature = "alloc")]
 pub use shared_text::SharedText;
+
+// What storages are made of, for `fixed_storage!` and for crates that keep tables of their own in them.
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub use deadlines::HeapDeadlines;
+#[doc(hidden)]
+pub use deadlines::{Deadlines, FixedDeadlines, ROWS, deadlines};
+#[doc(hidden)]
+pub use features::{AllFeatures, NoFeatures, TransactionOf};
+#[doc(hidden)]
+pub use fixed::{FEW_NODES, FEW_RENEWALS, FEW_REQUESTS, FixedPayloads, FixedPlace, declared, half_or};
+#[doc(hidden)]
+pub use fixed_table::{FixedIndex, FixedSlots, FixedTable};
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub use heap::{HeapDescription, HeapIndex, HeapPayloads, HeapTable};
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub use marks::HeapMarks;
+#[doc(hidden)]
+pub use marks::{FixedMarks, Marks, words};
+#[doc(hidden)]
+pub use room::{BufferOf, MarksOf, Room, TableOf};
+#[doc(hidden)]
 pub use transaction_id::{NoTransactions, TransactionId};
 
 /// What tables are asked to hold at most. Those of fixed storage are bounded by their type alone.
+///
+/// # Examples
+///
+/// A client on a small machine:
+///
+/// ```
+/// use servicebus_core::storage::Limits;
+///
+/// let limits = Limits::new().with_links(50).with_deliveries(2_000).with_buffered_bytes(8 << 20);
+/// assert_eq!((limits.links, limits.message), (50, 128 << 20));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -103,6 +129,13 @@ impl Limits {
     }
 
     /// Sets the number of AMQP sessions of a connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::Limits;
+    /// assert_eq!(Limits::new().with_sessions(10).sessions, 10);
+    /// ```
     #[must_use]
     pub const fn with_sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
@@ -110,6 +143,20 @@ impl Limits {
     }
 
     /// Sets the number of links of a connection, over all sessions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::storage::{Heap, Limits};
+    /// let limits = Limits::new().with_links(1);
+    /// let client = world.client_with::<Heap>(world.settings().with_limits(limits));
+    /// let orders = client.sender("orders")?;
+    /// assert!(client.sender("invoices").is_err(), "there is room for one");
+    /// # drop(orders);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub const fn with_links(mut self, links: usize) -> Self {
         self.links = links;
@@ -117,6 +164,14 @@ impl Limits {
     }
 
     /// Sets the number of deliveries that wait, are under way or unsettled: of calls, that is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::Limits;
+    /// // As many calls as may wait at once.
+    /// assert_eq!(Limits::new().with_deliveries(2_000).deliveries, 2_000);
+    /// ```
     #[must_use]
     pub const fn with_deliveries(mut self, deliveries: usize) -> Self {
         self.deliveries = deliveries;
@@ -124,6 +179,13 @@ impl Limits {
     }
 
     /// Sets the bytes of control frames that may wait to be sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::Limits;
+    /// assert_eq!(Limits::new().with_outbox_bytes(64 << 10).outbox, 65_536);
+    /// ```
     #[must_use]
     pub const fn with_outbox_bytes(mut self, outbox: usize) -> Self {
         self.outbox = outbox;
@@ -131,6 +193,14 @@ impl Limits {
     }
 
     /// Sets the size of the largest message that may come in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::Limits;
+    /// let standard_tier = Limits::new().with_message_bytes(256 << 10);
+    /// assert_eq!(standard_tier.message, 262_144);
+    /// ```
     #[must_use]
     pub const fn with_message_bytes(mut self, message: usize) -> Self {
         self.message = message;
@@ -138,6 +208,13 @@ impl Limits {
     }
 
     /// Sets the bytes of messages that have come in and are not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::storage::Limits;
+    /// assert_eq!(Limits::new().with_buffered_bytes(8 << 20).buffered, 8_388_608);
+    /// ```
     #[must_use]
     pub const fn with_buffered_bytes(mut self, buffered: usize) -> Self {
         self.buffered = buffered;
@@ -160,6 +237,24 @@ impl Default for Limits {
 
 /// The containers of one connection and of the client on it. Tables, and what belongs to their entries, are chosen by a
 /// [`Room`]: [`TableOf<S, room::Links, T>`](TableOf).
+///
+/// # Examples
+///
+/// Code for clients of every storage, servers' and boards':
+///
+/// ```
+/// use servicebus_core::client::{Client, Error};
+/// use servicebus_core::runtime::Runtime;
+/// use servicebus_core::storage::Storage;
+///
+/// async fn report<R: Runtime<Storage = S>, S: Storage>(client: &Client<R>, words: &str) -> Result<(), Error<S>> {
+///     client.sender("events")?.send(words).await
+/// }
+/// # servicebus_simulation::example(async |client| {
+/// report(&client, "it has begun").await?;
+/// # Ok(())
+/// # });
+/// ```
 pub trait Storage:
     Room<room::Sessions>
     + Room<room::Links>
@@ -187,7 +282,7 @@ pub trait Storage:
     /// A value that many results carry: behind a pointer where there is an allocator.
     type Boxed<T>: From<T> + Deref<Target = T>;
     /// A text of the application's whose clones cost nothing: shared on the heap, `&'static str` in fixed storage.
-    type Literal: AsRef<str> + Clone + Debug;
+    type Literal: AsRef<str> + Clone + Debug + From<&'static str>;
     /// Where the messages of deliveries are, while they wait to be sent or to be taken.
     type Payloads: Payloads<Self::Payload, RxOf<Self>>;
     /// Finds sessions by channel, links by handle and deliveries by id.
@@ -212,6 +307,16 @@ pub trait Storage:
 }
 
 /// A text of the peer's or of another library's, cut where it does not fit.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{FixedText, Text};
+///
+/// let kept = FixedText::cut(&"ä".repeat(100));
+/// assert_eq!(kept.chars().count(), 64, "as many characters as fit into 128 bytes");
+/// assert_eq!(String::cut("the heap has room"), "the heap has room");
+/// ```
 pub trait Text: AsRef<str> + Clone + Debug + Default {
     /// What `words` say.
     fn of(words: &dyn core::fmt::Display) -> Self;
@@ -234,6 +339,7 @@ pub trait Text: AsRef<str> + Clone + Debug + Default {
 }
 
 /// No words: fixed storage has many places for failures.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoDescription;
 
@@ -250,6 +356,7 @@ impl Text for NoDescription {
 }
 
 /// A value in its place, without an allocator.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Inline<T>(T);
 
@@ -268,6 +375,22 @@ impl<T> Deref for Inline<T> {
 }
 
 /// A whole encoded message.
+///
+/// # Examples
+///
+/// A token in the memory of any storage:
+///
+/// ```
+/// use servicebus_core::driver::Token;
+/// use servicebus_core::storage::{FixedPayload, Payload};
+/// use servicebus_core::time::Timestamp;
+///
+/// fn token<P: Payload>(text: &str, expires_at: Timestamp) -> Option<Token<P>> {
+///     Some(Token::jwt(P::copy_from(text.as_bytes()).ok()?, expires_at))
+/// }
+/// assert!(token::<FixedPayload<512>>("eyJ0…", Timestamp::from_secs(1_767_225_600)).is_some());
+/// assert!(token::<FixedPayload<4>>("eyJ0…", Timestamp::from_secs(1_767_225_600)).is_none(), "it has no room");
+/// ```
 pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
     /// Encoded values, one behind another, that become a payload; or one that is appended to.
     type Encoder: AsRef<[u8]> + Default + From<Self> + Into<Self>;
@@ -296,9 +419,11 @@ pub trait Payload: AsRef<[u8]> + Clone + Debug + Default + Unpin {
 }
 
 /// What payloads of storage `S` are encoded into.
+#[doc(hidden)]
 pub type EncoderOf<S> = <<S as Storage>::Payload as Payload>::Encoder;
 
 /// Names an entry of a [`Table`]. The generation distinguishes it from later entries in the same place.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The place.
@@ -308,6 +433,7 @@ pub struct Key {
 }
 
 /// A place in a table, of which an `Option` takes no more room than itself.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place(NonZeroU32);
 
@@ -324,6 +450,7 @@ impl Place {
 }
 
 /// How often a place of a table has been filled; never zero, so that an `Option<Key>` takes no more room than a key.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation(NonZeroU32);
 
@@ -355,6 +482,7 @@ impl Generation {
 }
 
 /// A slab: entries keep their place until they are removed.
+#[doc(hidden)]
 pub trait Table<T> {
     /// An empty table for up to `limit` entries.
     fn bounded(limit: usize) -> Self;
@@ -402,6 +530,7 @@ pub trait Table<T> {
 }
 
 /// A map from numbers to places in a table.
+#[doc(hidden)]
 pub trait Index {
     /// An empty index for up to `limit` entries.
     fn bounded(limit: usize) -> Self;
@@ -417,6 +546,7 @@ pub trait Index {
 /// sent, or taken, and wait for their settlement.
 ///
 /// `P` is a whole message, `B` the buffer that frames are received in.
+#[doc(hidden)]
 pub trait Payloads<P, B>: Default {
     /// Names a message in here, or is it; given back with [`Payloads::take`] or [`Payloads::discard`].
     type Kept: Debug;
@@ -449,6 +579,19 @@ pub trait Payloads<P, B>: Default {
 
 /// A buffer that is filled at the end and emptied from the front: for received bytes, for bytes to send, and for
 /// control frames that wait for room among the latter.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{Buffer, FixedBuffer};
+///
+/// let mut received = FixedBuffer::<512>::new();
+/// received.spare()[..4].copy_from_slice(b"AMQP"); // a read from a socket
+/// received.commit(4);
+/// assert_eq!(received.filled(), b"AMQP");
+/// received.consume(4);
+/// assert!(received.filled().is_empty());
+/// ```
 pub trait Buffer {
     /// An empty buffer for up to `limit` bytes.
     fn bounded(limit: usize) -> Self;

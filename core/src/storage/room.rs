@@ -25,8 +25,26 @@ pub type MarksOf<S, R> = <S as Room<R>>::Marks;
 /// A buffer of room `R` in storage `S`.
 pub type BufferOf<S, R> = <S as Room<R>>::Buffer;
 /// The receive buffer of storage `S`.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{Buffer, Heap, RxOf, Storage};
+///
+/// let received: RxOf<Heap> = Heap::rx(65_536);
+/// assert!(received.filled().is_empty());
+/// ```
 pub type RxOf<S> = BufferOf<S, Receive>;
 /// The transmit buffer of storage `S`.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::{Buffer, Heap, Storage, TxOf};
+///
+/// let to_send: TxOf<Heap> = Heap::tx(65_536);
+/// assert!(to_send.filled().is_empty());
+/// ```
 pub type TxOf<S> = BufferOf<S, Transmit>;
 
 /// Every session of the connection.

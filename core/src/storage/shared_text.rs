@@ -8,6 +8,16 @@ use core::fmt;
 use core::ops::Deref;
 
 /// Text on the heap whose clones share it: names of entities, which every message carries.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::SharedText;
+///
+/// let name = SharedText::from("orders");
+/// let shared = name.clone();
+/// assert_eq!(name.as_ptr(), shared.as_ptr(), "the text is there once");
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SharedText(Arc<str>);
 

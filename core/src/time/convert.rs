@@ -4,6 +4,15 @@ use super::{Duration, Timestamp};
 use core::fmt;
 
 /// A time beyond the range of the other type.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::time::{Duration, TimeOutOfRange, Timestamp};
+///
+/// assert_eq!(Duration::try_from(Timestamp::from_secs(5)), Ok(Duration::from_secs(5)));
+/// assert_eq!(Duration::try_from(Timestamp::from_secs(-5)), Err(TimeOutOfRange));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TimeOutOfRange;

@@ -17,6 +17,24 @@ const DELAY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The last attempt's; [`io::ErrorKind::NotFound`] without an address.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::first_to_connect;
+/// use std::net::SocketAddr;
+///
+/// # servicebus_simulation::example_in_world(async |world| {
+/// let addresses: [SocketAddr; 2] = ["192.0.2.1:5671".parse()?, "192.0.2.2:5671".parse()?];
+/// // Nothing answers at the first address.
+/// let connect = |address: SocketAddr| async move {
+///     if address == addresses[0] { std::future::pending().await } else { Ok(address) }
+/// };
+/// let sleep = |pause| world.sleep(pause);
+/// assert_eq!(first_to_connect(addresses, connect, sleep).await?, addresses[1]);
+/// # Ok(())
+/// # });
+/// ```
 pub async fn first_to_connect<T, C, S>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> C,

@@ -12,11 +12,37 @@ use core::fmt;
 const SCOPE: &str = "https://servicebus.azure.net/.default";
 
 /// Adapts a credential of the Azure SDK to the client's trait.
+///
+/// # Examples
+///
+/// ```
+/// use azure_core::credentials::TokenCredential;
+/// use servicebus_core::client::Credential;
+/// use servicebus_core::transport::AzureCredential;
+/// use std::sync::Arc;
+///
+/// /// `identity` is what the constructors of `azure_identity` return.
+/// fn entra_id(identity: Arc<dyn TokenCredential>) -> impl Credential {
+///     AzureCredential::new(identity)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct AzureCredential(Arc<dyn TokenCredential>);
 
 impl AzureCredential {
     /// What the constructors of `azure_identity` return, such as `DeveloperToolsCredential::new(None)?`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use azure_core::credentials::TokenCredential;
+    /// # use servicebus_core::transport::AzureCredential;
+    /// # use std::sync::Arc;
+    /// fn for_both(identity: &Arc<dyn TokenCredential>) -> [AzureCredential; 2] {
+    ///     // One credential, whose tokens are cached, for two clients.
+    ///     [AzureCredential::new(identity.clone()), AzureCredential::new(identity.clone())]
+    /// }
+    /// ```
     pub fn new(credential: Arc<dyn TokenCredential>) -> Self {
         Self(credential)
     }

@@ -17,16 +17,76 @@ use rustls::pki_types::ServerName;
 use std::io;
 
 /// A stream of the network's, or TLS over it.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_network!(Tcp);
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let tcp = Tcp::new(&world);
+/// use servicebus_core::machine::Target;
+/// use servicebus_core::transport::{Dialer, Either, Network, Secured};
+///
+/// let emulator = Target { host: "localhost", port: 5672, tls: false };
+/// let stream: Secured<<Tcp as Network>::Stream> = Dialer::new(tcp).open(emulator).await?;
+/// assert!(matches!(stream, Either::Left(_)), "without TLS it is the network's own stream");
+/// # Ok(())
+/// # });
+/// ```
 pub type Secured<T> = Either<T, TlsStream<T>>;
 
 /// A stream that carries AMQP or HTTP.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::{Either, Opened};
+///
+/// fn is_websocket<T>(stream: &Opened<T>) -> bool {
+///     matches!(stream, Either::Right(_))
+/// }
+/// ```
 #[cfg(feature = "websockets")]
 pub type Opened<T> = Either<Secured<T>, WebSocketStream<Secured<T>>>;
 /// A stream that carries AMQP or HTTP.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::{Either, Opened};
+///
+/// fn is_encrypted<T>(stream: &Opened<T>) -> bool {
+///     matches!(stream, Either::Right(_))
+/// }
+/// ```
 #[cfg(not(feature = "websockets"))]
 pub type Opened<T> = Secured<T>;
 
 /// Opens connections over a [`Network`].
+///
+/// # Examples
+///
+/// The connections of a client over a network of one's own:
+///
+/// ```
+/// # servicebus_simulation::example_network!(Tcp);
+/// # servicebus_simulation::example_in_world(async |world| {
+/// use servicebus_core::client::Client;
+/// use servicebus_core::driver::{self, NoCredential};
+/// use servicebus_core::transport::Dialer;
+/// # use servicebus_core::storage::Heap;
+/// # use servicebus_simulation::Simulated;
+/// # use std::cell::RefCell;
+/// # use std::rc::Rc;
+/// # let (tcp, runtime, settings) = (Tcp::new(&world), world.runtime::<Heap>(), world.settings());
+///
+/// let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
+/// world.spawn(driver::run(shared, runtime, Dialer::new(tcp), NoCredential));
+/// client.sender("orders")?.send("one").await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dialer<N> {
     network: N,
@@ -40,6 +100,21 @@ pub struct Dialer<N> {
 
 impl<N> Dialer<N> {
     /// A dialer that trusts what [`Tls::default`] trusts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_core::transport::Dialer;
+    /// # let tcp = Tcp::new(&world);
+    /// let dialer = Dialer::new(tcp.clone());
+    /// dialer.open(Target { host: "localhost", port: 5672, tls: false }).await?;
+    /// assert_eq!(tcp.asked(), ["localhost:5672"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(network: N) -> Self {
         Self {
             network,
@@ -53,6 +128,22 @@ impl<N> Dialer<N> {
     }
 
     /// Opens streams over another network.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_core::transport::Dialer;
+    /// # let (tcp, vpn) = (Tcp::new(&world), Tcp::new(&world));
+    /// # let target = Target { host: "localhost", port: 5672, tls: false };
+    /// let dialer = Dialer::new(tcp.clone()).with_network(vpn.clone());
+    /// dialer.open(target).await?;
+    /// assert_eq!((tcp.asked().len(), vpn.asked().len()), (0, 1));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_network(mut self, network: N) -> Self {
         self.network = network;
@@ -60,6 +151,24 @@ impl<N> Dialer<N> {
     }
 
     /// Sets which certificates are trusted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # let (tcp, company_ca) = (Tcp::new(&world), servicebus_simulation::EXAMPLE_AUTHORITY);
+    /// use servicebus_core::transport::{DialError, Dialer, Tls};
+    ///
+    /// let dialer = Dialer::new(tcp).with_tls(Tls::authorities_from_pem(company_ca.as_bytes())?);
+    /// let target = Target { host: "contoso.servicebus.windows.net", port: 5671, tls: true };
+    /// # world.set_server(servicebus_simulation::Server::Closes);
+    /// // Who is there does not speak TLS.
+    /// assert!(matches!(dialer.open(target).await, Err(DialError::Handshake(_))));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
@@ -67,6 +176,21 @@ impl<N> Dialer<N> {
     }
 
     /// Connects to this host and port instead of the target's; certificates are still checked for the target's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_core::transport::Dialer;
+    /// # let tcp = Tcp::new(&world);
+    /// let dialer = Dialer::new(tcp.clone()).with_endpoint("10.0.0.4", 5672);
+    /// dialer.open(Target { host: "localhost", port: 5671, tls: false }).await?;
+    /// assert_eq!(tcp.asked(), ["10.0.0.4:5672"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
         self.endpoint = Some((host.into(), port));
@@ -74,6 +198,24 @@ impl<N> Dialer<N> {
     }
 
     /// Speaks AMQP over a WebSocket: to port 443, or to the target's port without TLS.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::driver::Dial;
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_core::transport::{DialError, Dialer};
+    /// # let tcp = Tcp::new(&world);
+    /// let mut dialer = Dialer::new(tcp).with_websockets();
+    /// # world.set_server(servicebus_simulation::Server::Sends(b"HTTP/1.1 404 Not Found\r\n\r\n".to_vec()));
+    /// // At this port is a server that knows no WebSocket.
+    /// let dialled = dialer.dial(Target { host: "localhost", port: 5300, tls: false }).await;
+    /// assert!(matches!(dialled, Err(DialError::WebSocket(_))));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "websockets")]
     #[must_use]
     pub fn with_websockets(mut self) -> Self {
@@ -82,6 +224,23 @@ impl<N> Dialer<N> {
     }
 
     /// Connects through an HTTP proxy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # let tcp = Tcp::new(&world);
+    /// # world.set_server(servicebus_simulation::Server::Sends(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()));
+    /// use servicebus_core::transport::{Dialer, Proxy};
+    ///
+    /// let dialer = Dialer::new(tcp.clone()).with_proxy(Proxy::new("http://proxy.contoso.com:3128")?);
+    /// dialer.open(Target { host: "localhost", port: 5672, tls: false }).await?;
+    /// assert_eq!(tcp.asked(), ["proxy.contoso.com:3128"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "proxy")]
     #[must_use]
     pub fn with_proxy(mut self, proxy: Proxy) -> Self {
@@ -105,6 +264,22 @@ impl<N: Network> Dialer<N> {
     ///
     /// # Errors
     /// Why there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_core::transport::Dialer;
+    /// # let dialer = Dialer::new(Tcp::new(&world));
+    /// use servicebus_core::driver::Transport;
+    ///
+    /// let stream = dialer.open(Target { host: "localhost", port: 5672, tls: false }).await?;
+    /// stream.close().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn open(&self, target: Target<'_>) -> Result<Secured<N::Stream>, DialError> {
         let endpoint = self.endpoint.as_ref().map(|(host, port)| (host.as_str(), *port));
         let (host, port) = endpoint.unwrap_or((target.host, target.port));
@@ -148,6 +323,23 @@ impl<N: Network> Dial for Dialer<N> {
 }
 
 /// Why a connection could not be opened.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::DialError;
+///
+/// fn advice(error: &DialError) -> &'static str {
+///     match error {
+///         DialError::Connect(_) => "is the network up, and port 5671 open?",
+///         DialError::Handshake(_) | DialError::Tls(_) => "is the authority of the certificate trusted?",
+///         _ => "",
+///     }
+/// }
+/// let error = DialError::Connect(std::io::ErrorKind::ConnectionRefused.into());
+/// assert_eq!(error.to_string(), "connecting: connection refused");
+/// assert_eq!(advice(&error), "is the network up, and port 5671 open?");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {

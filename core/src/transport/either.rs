@@ -4,6 +4,26 @@ use crate::driver::Transport;
 use embedded_io_async::{ErrorType, Read, Write};
 
 /// One of two streams, or a half of one.
+///
+/// # Examples
+///
+/// A transport that is a serial line or TCP, as the program was configured:
+///
+/// ```
+/// use servicebus_core::driver::Transport;
+/// use servicebus_core::transport::Either;
+///
+/// fn choose<A, B>(serial: Option<A>, tcp: B) -> impl Transport<Error = A::Error>
+/// where
+///     A: Transport,
+///     B: Transport<Error = A::Error>,
+/// {
+///     match serial {
+///         Some(serial) => Either::Left(serial),
+///         None => Either::Right(tcp),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Either<A, B> {
     /// The one.

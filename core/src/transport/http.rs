@@ -24,6 +24,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const MAX_IDLE: usize = 4;
 
 /// HTTP/1.1 over a [`Dialer`].
+///
+/// # Examples
+///
+/// The client of the management API over a network of one's own:
+///
+/// ```
+/// # servicebus_simulation::example_network!(Tcp);
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+/// # world.set_server(servicebus_simulation::Server::Sends(answer.to_vec()));
+/// # let tcp = Tcp::new(&world);
+/// use servicebus_core::client::administration::HttpClient;
+/// use servicebus_core::servicebus::ConnectionString;
+/// use servicebus_core::servicebus::administration::{Endpoint, Headers, Method, Request};
+/// use servicebus_core::transport::{Dialer, Http};
+///
+/// let http = Http::new(Dialer::new(tcp));
+/// # let connection_string = servicebus_simulation::CONNECTION_STRING;
+/// let parsed = ConnectionString::parse(connection_string)?;
+/// let endpoint = Endpoint::from_connection_string(&parsed);
+/// let (path_and_query, headers) = ("/orders".into(), Headers::new());
+/// let request = Request { method: Method::Get, path_and_query, headers, body: vec![] };
+/// assert_eq!(http.send(&endpoint, request).await?.status, 404);
+/// # Ok(())
+/// # });
+/// ```
 pub struct Http<N: Network> {
     dialer: Dialer<N>,
     /// The one that was used last is at the end.
@@ -59,6 +85,16 @@ impl<N: Network + Default> Default for Http<N> {
 }
 
 /// Why there was no response.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::{DialError, HttpError};
+///
+/// let error = HttpError::Dial(DialError::Connect(std::io::ErrorKind::ConnectionRefused.into()));
+/// assert_eq!(error.to_string(), "connecting: connection refused");
+/// assert!(matches!(error, HttpError::Dial(_)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -95,11 +131,37 @@ impl core::error::Error for HttpError {
 
 impl<N: Network> Http<N> {
     /// A client over these connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let tcp = Tcp::new(&world);
+    /// # use servicebus_core::transport::{Dialer, Http};
+    /// let http = Http::new(Dialer::new(tcp));
+    /// # drop(http);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(dialer: Dialer<N>) -> Self {
         Self { dialer, idle: Mutex::new(Vec::new()), closed: AtomicBool::new(false) }
     }
 
     /// Sets which certificates are trusted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (tcp, company_ca) = (Tcp::new(&world), servicebus_simulation::EXAMPLE_AUTHORITY);
+    /// # use servicebus_core::transport::{Dialer, Http, Tls};
+    /// let http = Http::new(Dialer::new(tcp)).with_tls(Tls::authorities_from_pem(company_ca.as_bytes())?);
+    /// # drop(http);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.dialer = self.dialer.with_tls(tls);
@@ -107,6 +169,29 @@ impl<N: Network> Http<N> {
     }
 
     /// Connects to this host and port instead of the namespace's; certificates and tokens still go by its own name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::client::administration::HttpClient;
+    /// # use servicebus_core::servicebus::ConnectionString;
+    /// # use servicebus_core::servicebus::administration::{Endpoint, Headers, Method, Request};
+    /// # use servicebus_core::transport::{Dialer, Http};
+    /// # let tcp = Tcp::new(&world);
+    /// # let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    /// # world.set_server(servicebus_simulation::Server::Sends(answer.to_vec()));
+    /// # let parsed = ConnectionString::parse(servicebus_simulation::CONNECTION_STRING)?;
+    /// # let endpoint = Endpoint::from_connection_string(&parsed);
+    /// # let (path_and_query, headers) = ("/orders".into(), Headers::new());
+    /// # let request = Request { method: Method::Get, path_and_query, headers, body: vec![] };
+    /// let http = Http::new(Dialer::new(tcp.clone())).with_endpoint("10.0.0.4", 8_080);
+    /// http.send(&endpoint, request).await?;
+    /// assert_eq!(tcp.asked(), ["10.0.0.4:8080"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
         self.dialer = self.dialer.with_endpoint(host, port);
@@ -114,6 +199,19 @@ impl<N: Network> Http<N> {
     }
 
     /// Connects through an HTTP proxy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let tcp = Tcp::new(&world);
+    /// # use servicebus_core::transport::{Dialer, Http, Proxy};
+    /// let http = Http::new(Dialer::new(tcp)).with_proxy(Proxy::new("http://proxy.contoso.com:3128")?);
+    /// # drop(http);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "proxy")]
     #[must_use]
     pub fn with_proxy(mut self, proxy: super::Proxy) -> Self {

@@ -4,12 +4,26 @@
 /// the adapter, which adds how the driver is run; in core, the compiler could not know that the driver of an unknown
 /// runtime may move between threads.
 ///
-/// The names that it uses are those of [`client_names!`](crate::client_names). Further fields follow the network, with
-/// their attributes; they begin as their types' defaults.
+/// The names that it uses are those of [`client_names!`](crate::client_names). The name of the crate follows the network,
+/// for the examples; further fields follow it with their attributes, and begin as their types' defaults.
+#[doc(hidden)]
 #[macro_export]
 macro_rules! client_options {
-    ($network:ty $(, $(#[$attribute:meta])* $field:ident: $type:ty)*) => {
+    ($network:ty, $name:literal $(, $(#[$attribute:meta])* $field:ident: $type:ty)*) => {
         /// How a client is made.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::Options;")]
+        /// use std::time::Duration;
+        ///
+        /// let options = Options::for_namespace("contoso.servicebus.windows.net")?
+        ///     .with_idle_timeout(Duration::from_secs(240))
+        ///     .with_max_frame_bytes(16_384);
+        /// # drop(options);
+        #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+        /// ```
         #[derive(Clone, Debug)]
         pub struct Options {
             settings: $crate::machine::Settings<$crate::storage::Heap>,
@@ -22,6 +36,18 @@ macro_rules! client_options {
             ///
             /// # Errors
             /// A connection string that is not valid; the text names the key.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let host = "contoso.servicebus.windows.net";
+            /// let options = Options::new(format!("Endpoint=sb://{host};SharedAccessKeyName=send;SharedAccessKey=YQ=="))?;
+            /// assert!(!format!("{options:?}").contains("YQ=="), "the key is not shown");
+            /// assert!(Options::new(host).is_err(), "that is no connection string");
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
                 let connection_string = connection_string.into();
                 $crate::servicebus::ConnectionString::parse_endpoint(&connection_string)
@@ -38,11 +64,33 @@ macro_rules! client_options {
             ///
             /// # Errors
             /// A host name that is not valid.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?;
+            /// assert!(Options::for_namespace("not a host").is_err());
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             pub fn for_namespace(host: &str) -> Result<Self, Error> {
                 Self::new(format!("Endpoint=sb://{host}/"))
             }
 
             /// Sets when to try again.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::{Options, RetryPolicy};")]
+            ///
+            /// let policy = RetryPolicy::default().with_max_retries(10);
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_retry(policy);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
                 self.settings.retry = retry;
@@ -52,6 +100,17 @@ macro_rules! client_options {
             /// Lets transactions span several queues and topics, all or nothing. Such a client receives from one entity
             /// only, the first that it receives from or peeks: the service pins its connection to that. It sends to all
             /// of them.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let host = "contoso.servicebus.windows.net";
+            /// let options = Options::for_namespace(host)?.with_cross_entity_transactions(true);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_cross_entity_transactions(mut self, enabled: bool) -> Self {
                 self.settings.cross_entity_transactions = enabled;
@@ -59,6 +118,19 @@ macro_rules! client_options {
             }
 
             /// Sets which certificates are trusted.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::{Options, Tls};")]
+            ///
+            /// // What stands between this machine and Azure has certificates of the company's own.
+            /// # let pem = String::new();
+            /// let tls = Tls::authorities_from_pem(pem.as_bytes())?;
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_tls(tls);
+            /// # drop(options);
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
             #[must_use]
             pub fn with_tls(mut self, tls: Tls) -> Self {
                 self.dialer = self.dialer.with_tls(tls);
@@ -67,6 +139,16 @@ macro_rules! client_options {
 
             /// Connects to another host and port than the connection string's, such as a private endpoint's;
             /// certificates, tokens and AMQP still go by the namespace's own name.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_endpoint("10.0.0.4", 5671);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
                 self.dialer = self.dialer.with_endpoint(host, port);
@@ -75,6 +157,16 @@ macro_rules! client_options {
 
             /// Connects over WebSockets, for networks that only let HTTPS out: to port 443, or to an emulator's own
             /// port without TLS.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_websockets();
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[cfg(feature = "websockets")]
             #[must_use]
             pub fn with_websockets(mut self) -> Self {
@@ -84,6 +176,17 @@ macro_rules! client_options {
 
             /// Connects through an HTTP proxy: with `with_websockets` where it lets port 443 out only. Hosts are
             /// resolved by the proxy.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::{Options, Proxy};")]
+            ///
+            /// let proxy = Proxy::new("http://user:secret@proxy.contoso.com:3128")?;
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_proxy(proxy);
+            /// assert!(!format!("{options:?}").contains("secret"));
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
             #[cfg(feature = "proxy")]
             #[must_use]
             pub fn with_proxy(mut self, proxy: Proxy) -> Self {
@@ -92,6 +195,17 @@ macro_rules! client_options {
             }
 
             /// Sets how much the client may hold: links, messages under way, bytes that are buffered.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::{Limits, Options};")]
+            ///
+            /// let limits = Limits::new().with_links(50).with_buffered_bytes(8 << 20);
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_limits(limits);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_limits(mut self, limits: Limits) -> Self {
                 self.settings.limits = limits;
@@ -100,6 +214,18 @@ macro_rules! client_options {
 
             /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats
             /// keep it from that.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            /// use std::time::Duration;
+            ///
+            /// let quiet = Duration::from_secs(240);
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_idle_timeout(quiet);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
                 self.settings.idle_time_out = timeout;
@@ -107,6 +233,16 @@ macro_rules! client_options {
             }
 
             /// Sets the largest frame that is accepted, in bytes: 65 536 by default.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_max_frame_bytes(16_384);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
                 self.settings.max_frame_size = bytes;
@@ -115,6 +251,16 @@ macro_rules! client_options {
 
             /// Sets whether a message that is sent without an id gets a UUID, the same in every attempt, so that an
             /// entity that detects duplicates keeps one. It does by default.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use ", $name, "::Options;")]
+            ///
+            /// let options = Options::for_namespace("contoso.servicebus.windows.net")?.with_message_ids(false);
+            /// # drop(options);
+            #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
+            /// ```
             #[must_use]
             pub fn with_message_ids(mut self, gives: bool) -> Self {
                 self.settings.message_ids = gives;

@@ -17,6 +17,16 @@ use std::io;
 const PORT: u16 = 80;
 
 /// An HTTP proxy, spoken to without TLS; what goes through it is encrypted as it is without one.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::Proxy;
+///
+/// let proxy = Proxy::new("http://user:secret@proxy.contoso.com:3128")?;
+/// assert!(!format!("{proxy:?}").contains("secret"));
+/// # Ok::<(), servicebus_core::transport::ProxyError>(())
+/// ```
 #[derive(Clone)]
 pub struct Proxy {
     matcher: Arc<Matcher>,
@@ -35,6 +45,14 @@ impl Proxy {
     ///
     /// # Errors
     /// What is no URL of an HTTP proxy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::transport::{Proxy, ProxyError};
+    /// assert!(Proxy::new("http://proxy.contoso.com").is_ok());
+    /// assert!(matches!(Proxy::new("socks5://proxy.contoso.com"), Err(ProxyError::Url)));
+    /// ```
     pub fn new(url: &str) -> Result<Self, ProxyError> {
         let matcher = Matcher::builder().all(url).build();
         let any = Uri::from_static("https://a/");
@@ -45,6 +63,19 @@ impl Proxy {
 
     /// The proxy that the environment names in `HTTPS_PROXY` or `ALL_PROXY`, for hosts that `NO_PROXY` does not list;
     /// the names may be lower case. A direct way where there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_network!(Tcp);
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::transport::{Dialer, Proxy};
+    /// # let tcp = Tcp::new(&world);
+    /// let dialer = Dialer::new(tcp).with_proxy(Proxy::from_environment());
+    /// # drop(dialer);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn from_environment() -> Self {
         Self { matcher: Arc::new(Matcher::from_env()) }
     }
@@ -102,6 +133,18 @@ async fn tunnel<N: Network>(network: &N, proxy: &Intercept, destination: &Author
 }
 
 /// Why there is no way through a proxy.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::ProxyError;
+///
+/// let error = ProxyError::Refused { status: 407, reason: "Proxy Authentication Required" };
+/// assert_eq!(error.to_string(), "the proxy opens no way: HTTP 407 Proxy Authentication Required");
+/// if let ProxyError::Refused { status: 407, .. } = error {
+///     println!("the proxy wants a user and a password");
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {

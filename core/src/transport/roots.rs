@@ -14,6 +14,18 @@ use rustls::{ClientConfig, RootCertStore};
 /// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)) where the program has
 /// installed one, else aws-lc-rs (feature `aws-lc-rs`), else ring (feature `ring`, a default of the adapters): a
 /// program that turns `aws-lc-rs` on gets it, even where another dependency has left `ring` on.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::Tls;
+///
+/// // In place of what the operating system trusts: the company's own authority.
+/// # let company_ca = servicebus_simulation::EXAMPLE_AUTHORITY;
+/// let tls = Tls::authorities_from_pem(company_ca.as_bytes())?;
+/// assert!(matches!(&tls, Tls::Authorities(authorities) if authorities.len() == 1));
+/// # Ok::<(), servicebus_core::transport::TlsError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Tls {
@@ -44,6 +56,15 @@ impl Default for Tls {
 }
 
 /// Why certificates cannot be used.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::{Tls, TlsError};
+///
+/// let error = Tls::authorities_from_pem(b"-----BEGIN CERTIFICATE-----").err();
+/// assert!(matches!(error, Some(TlsError::Pem(_))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -98,6 +119,16 @@ impl Tls {
     ///
     /// # Errors
     /// A text that is not PEM.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::transport::Tls;
+    /// # let company_ca = servicebus_simulation::EXAMPLE_AUTHORITY;
+    /// let tls = Tls::authorities_from_pem(company_ca.as_bytes())?;
+    /// # drop(tls);
+    /// # Ok::<(), servicebus_core::transport::TlsError>(())
+    /// ```
     pub fn authorities_from_pem(pem: &[u8]) -> Result<Self, TlsError> {
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map(Self::Authorities).map_err(TlsError::Pem)
     }
@@ -107,6 +138,17 @@ impl Tls {
     /// # Errors
     /// Certificates that cannot be used, or no provider of cryptography; [`TlsError::NotEncrypted`] for
     /// [`Tls::Stream`], which has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::transport::{Tls, TlsError};
+    /// # let company_ca = servicebus_simulation::EXAMPLE_AUTHORITY;
+    /// let config = Tls::authorities_from_pem(company_ca.as_bytes())?.config()?;
+    /// assert!(config.alpn_protocols.is_empty());
+    /// assert!(matches!(Tls::Stream.config(), Err(TlsError::NotEncrypted)));
+    /// # Ok::<(), TlsError>(())
+    /// ```
     pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let builder = || {
             ClientConfig::builder_with_provider(provider().ok_or(TlsError::NoProvider)?)

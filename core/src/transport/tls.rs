@@ -15,6 +15,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const READ: usize = 18 << 10;
 
 /// A TLS client over a stream. Its halves share rustls's state; a lock is held for a record, never across a wait.
+///
+/// # Examples
+///
+/// ```no_run
+/// use servicebus_core::driver::Transport;
+/// use servicebus_core::transport::{Tls, TlsStream};
+/// use std::io;
+///
+/// /// TLS over a tunnel that leads to the namespace.
+/// async fn encrypted<T: Transport<Error = io::Error>>(tunnel: T) -> Result<TlsStream<T>, Box<dyn std::error::Error>> {
+///     let name = "contoso.servicebus.windows.net".try_into()?;
+///     Ok(TlsStream::open(tunnel, Tls::default().config()?, name).await?)
+/// }
+/// ```
 pub struct TlsStream<T> {
     stream: T,
     session: Mutex<ClientConnection>,
@@ -95,6 +109,21 @@ impl<T: Transport<Error = io::Error>> TlsStream<T> {
     ///
     /// # Errors
     /// The stream's, or rustls's as [`io::ErrorKind::InvalidData`], after the alert was sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # use servicebus_core::transport::{Tls, TlsStream};
+    /// # world.set_server(servicebus_simulation::Server::Sends(b"220 mail.contoso.com ESMTP\r\n".to_vec()));
+    /// # let (stream, company_ca) = (world.connect().await?, servicebus_simulation::EXAMPLE_AUTHORITY);
+    /// let config = Tls::authorities_from_pem(company_ca.as_bytes())?.config()?;
+    /// // The server speaks another protocol.
+    /// let opened = TlsStream::open(stream, config, "contoso.servicebus.windows.net".try_into()?).await;
+    /// assert_eq!(opened.err().map(|error| error.kind()), Some(std::io::ErrorKind::InvalidData));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn open(mut stream: T, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let session = Mutex::new(session);

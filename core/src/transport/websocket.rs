@@ -37,6 +37,15 @@ const READ: usize = 16 << 10;
 const MAX_ANSWERS: usize = 64 << 10;
 
 /// Why no WebSocket was opened.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::transport::WebSocketError;
+///
+/// let error = WebSocketError::Refused { status: 403, reason: "Forbidden" };
+/// assert_eq!(error.to_string(), "no WebSocket was opened: the answer was HTTP 403 Forbidden");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WebSocketError {
@@ -72,6 +81,24 @@ impl core::error::Error for WebSocketError {
 }
 
 /// The bytes that a WebSocket carries.
+///
+/// # Examples
+///
+/// What a [`Dialer`](super::Dialer) opens with [`with_websockets`](super::Dialer::with_websockets):
+///
+/// ```no_run
+/// use servicebus_core::driver::Dial;
+/// use servicebus_core::machine::Target;
+/// use servicebus_core::transport::{DialError, Dialer, Either, Network};
+///
+/// async fn connect<N: Network>(network: N) -> Result<(), DialError> {
+///     let target = Target { host: "contoso.servicebus.windows.net", port: 5671, tls: true };
+///     if let Either::Right(websocket) = Dialer::new(network).with_websockets().dial(target).await? {
+///         println!("{websocket:?}");
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct WebSocketStream<T> {
     stream: T,
     frames: Mutex<Frames>,
