@@ -80,9 +80,9 @@ pub use wake::within;
 ///
 /// `sender`; with `receivers: true` of [`fixed_storage!`] `receiver`; with `management: true` `rule_manager`; with
 /// `session_receivers: true` `accept_session`, `accept_next_session`, `accept_non_exclusive_session`,
-/// `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions_each`; with `transactions: true` `transactions`,
-/// `begin_transaction`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`, `set_connection_string`,
-/// `last_description`, `close`.
+/// `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions_each`; with `transactions: true`
+/// `transactions`, `begin_transaction`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`,
+/// `set_connection_string`, `last_description`, `close`.
 pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
 /// A sender; see [`servicebus_core::client::Sender`].
 ///
@@ -90,8 +90,12 @@ pub type Client<S> = servicebus_core::client::Client<Embassy<S>>;
 /// `cancel_scheduled`; `timeout`, `size_limits`, `now`, `close`.
 pub type Sender<S> = servicebus_core::client::Sender<Embassy<S>>;
 /// What is sent to, and how; see [`servicebus_core::client::SenderOptions`].
+///
+/// `new`, `with_identifier`; `entity`, `identifier`.
 pub type SenderOptions<S> = servicebus_core::client::SenderOptions<S>;
 /// What is received from, and how; see [`servicebus_core::client::ReceiverOptions`].
+///
+/// `new`, `with_mode`, `with_prefetch`, `with_identifier`; `entity`, `mode`, `prefetch`, `identifier`.
 pub type ReceiverOptions<S> = servicebus_core::client::ReceiverOptions<S>;
 /// A receiver; see [`servicebus_core::client::Receiver`].
 ///
@@ -125,18 +129,39 @@ pub type TransactionController<S> = servicebus_core::client::TransactionControll
 /// `send`, `send_batch`, `schedule`, `complete`, `settle`, `commit`, `roll_back`.
 pub type Transaction<S> = servicebus_core::client::Transaction<Embassy<S>>;
 /// A message that was received; see [`servicebus_core::servicebus::ReceivedMessage`].
+///
+/// The body: `data`, `bytes`, `text`, `body`. What its sender set: `message_id`, `correlation_id`, `session_id`,
+/// `reply_to_session_id`, `subject`, `to`, `reply_to`, `content_type`, `content_encoding`, `user_id`,
+/// `group_sequence`, `creation_time`, `absolute_expiry_time`, `time_to_live`, `priority`, `durable`,
+/// `first_acquirer`, `partition_key`, `transaction_partition_key`, `scheduled_enqueue_time`, `traceparent`,
+/// `tracestate`; `property` and `properties`; `footer`. What the service set: `sequence_number`,
+/// `enqueued_sequence_number`, `enqueued_time`, `expires_at`, `delivery_count`, `locked_until`, `lock_token`,
+/// `state`, `dead_letter_source`, `dead_letter_reason`, `dead_letter_description`; `annotation`,
+/// `delivery_annotation`. Where it is from: `entity`. It is sent again as it is. Encoded: `as_bytes`, `view`,
+/// `from_bytes`.
 pub type ReceivedMessage<S> = servicebus_core::servicebus::ReceivedMessage<S>;
 /// Messages that travel together; see [`servicebus_core::servicebus::MessageBatch`].
+///
+/// `try_add`; `len`, `is_empty`, `size_in_bytes`, `max_size_in_bytes`; made by `Sender::create_batch`.
 pub type MessageBatch<S> = servicebus_core::servicebus::MessageBatch<S>;
 /// A queue, topic or subscription; see [`servicebus_core::servicebus::Entity`].
+///
+/// `queue`, `subscription`; `dead_letter`, `transfer_dead_letter`; `address`. A name is a queue or topic: `"orders"`.
 pub type Entity<S> = servicebus_core::servicebus::Entity<S>;
 /// Why something did not work; see [`servicebus_core::client::Error`].
+///
+/// `kind`, `reason`, `is_transient`, `outcome`, `argument`, `capacity`; `entity` and `description` are empty in fixed storage:
+/// the words of the service are `Client::last_description`.
 pub type Error<S> = servicebus_core::client::Error<S>;
 /// How the connection stands; see [`servicebus_core::client::ConnectionState`].
 pub type ConnectionState<S> = servicebus_core::client::ConnectionState<S>;
 /// Why a lock is not renewed any more; see [`servicebus_core::client::RenewalEnd`].
 pub type RenewalEnd<S> = servicebus_core::client::RenewalEnd<S>;
 /// Why something was not sent, with what was to be sent; see [`servicebus_core::client::SendError`].
+///
+/// `error`, `into_inner`, `into_parts`.
 pub type SendError<S, M> = servicebus_core::client::SendError<S, M>;
 /// Not all of several messages were sent; see [`servicebus_core::client::SendAllError`].
+///
+/// `error`, `stored`.
 pub type SendAllError<S> = servicebus_core::client::SendAllError<S>;

@@ -147,18 +147,25 @@ fn text_of(attributes: &[Attribute]) -> String {
 
 /// The public methods of the client's types that need no feature, such as an allocator.
 fn methods_on_boards() -> BTreeMap<String, BTreeSet<String>> {
-    let folder = root().join("core/src/client");
-    let parse = |name: &str| {
-        let text = std::fs::read_to_string(folder.join(name)).expect("a source");
+    let parse = |path: &str| {
+        let text = std::fs::read_to_string(root().join(path)).expect("a source");
         syn::parse_file(&text).expect("it is Rust").items
     };
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let modules = parse("mod.rs").into_iter().filter_map(|item| match item {
-        Item::Mod(module) if !needs_a_feature(&module.attrs) => Some(format!("{}.rs", module.ident)),
-        _ => None,
-    });
-    for name in modules.chain(["mod.rs".to_owned()]) {
-        for item in parse(&name) {
+    let mut paths = Vec::new();
+    for folder in ["core/src/client", "core/src/servicebus"] {
+        let parent = format!("{folder}/mod.rs");
+        for item in parse(&parent) {
+            if let Item::Mod(module) = item
+                && !needs_a_feature(&module.attrs)
+            {
+                paths.push(format!("{folder}/{}.rs", module.ident));
+            }
+        }
+        paths.push(parent);
+    }
+    for path in paths {
+        for item in parse(&path) {
             let Item::Impl(block) = item else { continue };
             if block.trait_.is_some() || needs_a_feature(&block.attrs) {
                 continue;
@@ -187,18 +194,16 @@ fn the_page_of_each_handle_on_a_board_names_its_methods_n14() {
     for item in syn::parse_file(&text).expect("it is Rust").items {
         let Item::Type(alias) = item else { continue };
         let name = alias.ident.to_string();
-        // Handles, not options and errors.
-        let is_handle = methods
-            .get(&name)
-            .is_some_and(|_| !["Options", "Error", "State", "End"].iter().any(|kind| name.ends_with(kind)));
-        if !is_handle {
+        if !methods.contains_key(&name) {
             continue;
         }
         pages += 1;
         let page = text_of(&alias.attrs);
         for method in &methods[&name] {
-            // For those who bring a runtime.
-            let of_runtimes = name == "Client" && ["new", "shared_state"].contains(&method.as_str());
+            // For those who bring a runtime, and for adapters.
+            let of_runtimes =
+                [("Client", "new"), ("Client", "shared_state"), ("MessageBatch", "new"), ("Error", "invalid")]
+                    .contains(&(name.as_str(), method.as_str()));
             if !of_runtimes && !page.contains(&format!("`{method}`")) {
                 wrong.push(format!("{name}::{method}"));
             }

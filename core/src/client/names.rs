@@ -48,6 +48,8 @@ macro_rules! client_names {
         pub type Client = $crate::client::Client<$runtime>;
         /// What is received from, and how; see
         /// [`servicebus_core::client::ReceiverOptions`]($crate::client::ReceiverOptions).
+        ///
+        /// `new`, `with_mode`, `with_prefetch`, `with_identifier`; `entity`, `mode`, `prefetch`, `identifier`.
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
         ///
@@ -162,8 +164,9 @@ macro_rules! client_names {
         pub type LockRenewal<'m> = $crate::client::LockRenewal<'m, $runtime>;
         /// A message pump; see [`servicebus_core::client::Processor`]($crate::client::Processor).
         ///
-        /// `on_error`, `control`, `run`, `run_inline`. A handler is a closure that returns a future; what it uses is cloned
-        /// for each message, before `async move`. An async closure (`async |message| …`) works while it captures nothing.
+        /// `on_error`, `control`, `run`, `run_inline`. A handler is a closure that returns a future; what it uses is
+        /// cloned for each message, before `async move`. An async closure (`async |message| …`) works while it
+        /// captures nothing.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -226,13 +229,16 @@ macro_rules! client_names {
         pub type ProcessorMessage = $crate::client::ProcessorMessage<$runtime>;
         /// An error in a message pump; see
         /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
+        ///
+        /// `cause`, `into_cause`; `entity`, `session_id`, `message_id`, `sequence_number`, `delivery_count`.
         pub type ProcessorError = $crate::client::ProcessorError<$crate::storage::Heap>;
         /// What went wrong in a message pump; see
         /// [`servicebus_core::client::ProcessorErrorCause`]($crate::client::ProcessorErrorCause).
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         ///
-        /// `add`, `remove`, `list`, `list_each`; `AdministrationClient` (feature `administration`) does the same over HTTP.
+        /// `add`, `remove`, `list`, `list_each`; `AdministrationClient` (feature `administration`) does the same over
+        /// HTTP.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]
@@ -272,17 +278,37 @@ macro_rules! client_names {
         pub type Transaction = $crate::client::Transaction<$runtime>;
         /// A message that was received; see
         /// [`servicebus_core::servicebus::ReceivedMessage`]($crate::servicebus::ReceivedMessage).
+        ///
+        /// The body: `data`, `text`, `json` (feature `serde`), `body`, `bytes`. What its sender set: `message_id`,
+        /// `correlation_id`, `session_id`, `reply_to_session_id`, `subject`, `to`, `reply_to`, `content_type`,
+        /// `content_encoding`, `user_id`, `group_sequence`, `creation_time`, `absolute_expiry_time`, `time_to_live`,
+        /// `priority`, `durable`, `first_acquirer`, `partition_key`, `transaction_partition_key`,
+        /// `scheduled_enqueue_time`, `traceparent`, `tracestate`; `property` and `properties`; `footer`. What the
+        /// service set: `sequence_number`, `enqueued_sequence_number`, `enqueued_time`, `expires_at`,
+        /// `delivery_count`, `locked_until`, `lock_token`, `state`, `dead_letter_source`, `dead_letter_reason`,
+        /// `dead_letter_description`; `annotation`, `delivery_annotation`. Where it is from: `entity`. To send it
+        /// again: `to_message`, or it is sent as it is. Encoded: `as_bytes`, `view`, `from_bytes`.
         pub type ReceivedMessage = $crate::servicebus::ReceivedMessage<$crate::storage::Heap>;
         /// Messages that travel together; see
         /// [`servicebus_core::servicebus::MessageBatch`]($crate::servicebus::MessageBatch).
+        ///
+        /// `try_add`; `len`, `is_empty`, `size_in_bytes`, `max_size_in_bytes`; made by `Sender::create_batch`.
         pub type MessageBatch = $crate::servicebus::MessageBatch<$crate::storage::Heap>;
         /// A queue, topic or subscription; see
         /// [`servicebus_core::servicebus::Entity`]($crate::servicebus::Entity).
+        ///
+        /// `queue`, `subscription`; `dead_letter`, `transfer_dead_letter`; `address`. A name is a queue or topic:
+        /// `"orders"`.
         pub type Entity = $crate::servicebus::Entity<$crate::storage::Heap>;
         /// Why something did not work; see
         /// [`servicebus_core::client::Error`]($crate::client::Error).
+        ///
+        /// `kind`, `reason`, `is_transient`, `outcome`, `entity`, `description`, `argument`, `capacity`; its sources by
+        /// [`source`](core::error::Error::source).
         pub type Error = $crate::client::Error<$crate::storage::Heap>;
         /// What is sent to, and how; see [`servicebus_core::client::SenderOptions`]($crate::client::SenderOptions).
+        ///
+        /// `new`, `with_identifier`, `ordered`; `entity`, `identifier`, `is_ordered`.
         pub type SenderOptions = $crate::client::SenderOptions<$crate::storage::Heap>;
         /// Why a lock is not renewed any more; see
         /// [`servicebus_core::client::RenewalEnd`]($crate::client::RenewalEnd).
@@ -292,9 +318,13 @@ macro_rules! client_names {
         pub type ConnectionState = $crate::client::ConnectionState<$crate::storage::Heap>;
         /// Why a message was not sent, with the message; see
         /// [`servicebus_core::client::SendError`]($crate::client::SendError).
+        ///
+        /// `error`, `into_inner`, `into_parts`.
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
         /// Not all of several messages were sent; see
         /// [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
+        ///
+        /// `error`, `stored`.
         pub type SendAllError = $crate::client::SendAllError<$crate::storage::Heap>;
         /// A token from outside; see [`servicebus_core::servicebus::Token`]($crate::servicebus::Token).
         pub type Token = $crate::servicebus::Token<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;
