@@ -1,8 +1,9 @@
 //! The world in which the examples of the documentation run.
 
 use crate::{Simulated, SimulatedAdministration, World};
-use servicebus_core::client::Client;
+use servicebus_core::client::{Client, ProcessorControl};
 use servicebus_core::storage::Heap;
+use servicebus_core::time::Duration;
 use servicebus_emulator::broker::BrokerConfig;
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use std::error::Error;
@@ -34,6 +35,15 @@ impl World {
         });
         made.expect("the entities are new");
         world
+    }
+
+    /// Stops the processor of an example in a minute, in which it has handled what there is.
+    pub fn stop_soon(&self, control: &ProcessorControl<Simulated<Heap>>) {
+        let (world, control) = (self.clone(), control.clone());
+        self.spawn(async move {
+            world.sleep(Duration::from_secs(60)).await;
+            control.stop();
+        });
     }
 }
 

@@ -12,8 +12,9 @@ use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Type, UseTree, Visibility}
 const CRATES: [&str; 4] = ["core/src", "runtime-tokio/src", "runtime-async-std/src", "runtime-embassy/src"];
 
 /// The folders whose items have examples: the files in them, not those of folders below.
-const COVERED: [&str; 7] = [
+const COVERED: [&str; 8] = [
     "core/src",
+    "core/src/client",
     "core/src/engine",
     "core/src/machine",
     "core/src/storage",

@@ -18,6 +18,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries
     /// of the policy; an id that has no room in fixed storage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let jobs = client.accept_session("jobs", "customer-7").await?;
+    /// let message = jobs.next().await?;
+    /// assert_eq!(message.session_id(), Some("customer-7"));
+    /// jobs.complete(&message).await?;
+    /// jobs.close().await;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn accept_session(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,
@@ -39,6 +54,24 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// Errors of the service other than a time-out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// while let Some(session) = client.accept_next_session("jobs", Duration::from_secs(10)).await? {
+    ///     for message in session.receive_messages(10, Duration::from_secs(1)).await? {
+    ///         session.complete(&message).await?;
+    ///     }
+    ///     session.close().await;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn accept_next_session(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,
@@ -62,6 +95,17 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as
     /// [`Client::accept_session`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let jobs = client.accept_non_exclusive_session("jobs", "customer-7").await?;
+    /// let token = jobs.lock_token().ok_or("an exclusive lock")?; // for whoever is to take over
+    /// # let _ = token;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn accept_non_exclusive_session(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,
@@ -84,6 +128,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions, and as
     /// [`Client::accept_next_session`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let session = client.accept_next_non_exclusive_session("jobs", Duration::from_secs(10)).await?;
+    /// let session = session.ok_or("no session has messages")?;
+    /// assert_eq!(session.session_id(), "customer-7");
+    /// assert!(session.lock_token().is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn accept_next_non_exclusive_session(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,
@@ -111,6 +171,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when no lock goes by this token any more,
     /// [`ErrorKind::NotOffered`](super::ErrorKind::NotOffered) where there are no such sessions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let leaving = client.accept_non_exclusive_session("jobs", "customer-7").await?;
+    /// let token = leaving.lock_token().ok_or("an exclusive lock")?;
+    ///
+    /// let jobs = client.take_over_session("jobs", "customer-7", token).await?;
+    /// jobs.set_state(Some(b"taken over")).await?;
+    /// assert_eq!(leaving.state().await.unwrap_err().kind(), ErrorKind::SessionLockLost);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn take_over_session(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,

@@ -19,6 +19,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// for message in receiver.receive_messages(10, Duration::from_secs(5)).await? {
+    ///     receiver.complete(&message).await?;
+    /// }
+    /// # assert!(receiver.receive_messages(10, Duration::from_secs(120)).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn receive_messages(&self, max: u32, max_wait: Duration) -> Result<Vec<ReceivedMessage<S>>, Error<S>> {
         if max == 0 {
             return Ok(Vec::new());
@@ -34,6 +50,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::peek_each`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let messages = receiver.peek(0, 100).await?;
+    /// assert_eq!(messages.len(), 2);
+    /// assert_eq!(messages[0].lock_token(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn peek(&self, from: i64, max: u32) -> Result<Vec<ReceivedMessage<S>>, Error<S>>
     where
         S: Management,
@@ -53,6 +82,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::receive_deferred_each`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let number = message.sequence_number().ok_or("no sequence number")?;
+    /// receiver.defer(&message).await?;
+    ///
+    /// let messages = receiver.receive_deferred(&[number]).await?;
+    /// assert_eq!(messages[0].text()?, "two of the blue ones");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn receive_deferred(&self, sequence_numbers: &[i64]) -> Result<Vec<ReceivedMessage<S>>, Error<S>>
     where
         S: Management,

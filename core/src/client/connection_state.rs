@@ -97,6 +97,19 @@ impl<S: Storage> ConnectionState<S> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// How the connection stands now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ConnectionState;
+    ///
+    /// assert!(matches!(client.state(), ConnectionState::Idle));
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// assert!(matches!(client.state(), ConnectionState::Connected));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn state(&self) -> ConnectionState<S> {
         self.shared.with(|state| ConnectionState::of(&state.machine))
     }
@@ -109,15 +122,26 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// Bound: none; it ends with the client.
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # async fn watch<R: servicebus_core::runtime::Runtime>(client: servicebus_core::client::Client<R>) {
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
     /// use servicebus_core::client::ConnectionState;
     ///
+    /// # let (watched, handle) = (client.clone(), world.clone());
+    /// # world.spawn(async move {
+    /// #     let _ = watched.ready(core::time::Duration::from_secs(5)).await;
+    /// #     handle.sleep(core::time::Duration::from_secs(60)).await;
+    /// #     watched.close().await;
+    /// # });
     /// let mut state = client.state();
     /// while !matches!(state, ConnectionState::Closed) {
     ///     state = client.state_changed(&state).await;
+    ///     println!("{state:?}");
     /// }
-    /// # }
+    /// # Ok(())
+    /// # });
     /// ```
     pub async fn state_changed(&self, known: &ConnectionState<S>) -> ConnectionState<S> {
         let known = discriminant(known);
@@ -143,6 +167,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::Timeout`](super::ErrorKind::Timeout), whose text and source are those of the last attempt, and at once
     /// what another attempt to connect does not mend, such as a server that is none of AMQP. A wrong key is no such error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    ///
+    /// client.ready(Duration::from_secs(5)).await?; // at the start of a service
+    ///
+    /// # world.set_reachable(false);
+    /// # client.disconnect().await;
+    /// let outage = client.ready(Duration::from_secs(5)).await.unwrap_err();
+    /// assert!(outage.is_transient());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ready(&self, timeout: Duration) -> Result<(), Error<S>> {
         let deadline = self.shared.now() + timeout;
         let started = self.shared.change(|state| state.machine.start_opening(deadline));

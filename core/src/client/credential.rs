@@ -8,6 +8,14 @@ use core::fmt;
 use core::future::Future;
 
 /// A token in heap storage.
+///
+/// ```
+/// use servicebus_core::client::HeapToken;
+/// use servicebus_core::time::Timestamp;
+///
+/// let token = HeapToken::jwt("eyJ0eXAiOiJKV1Qi…".to_owned(), Timestamp::from_secs(2_000_000_000));
+/// assert_eq!(token.expires_at(), Timestamp::from_secs(2_000_000_000));
+/// ```
 pub type HeapToken = Token<<Heap as Storage>::Payload>;
 
 /// Where tokens come from, for messages and for administration: [`driver::Credential`](crate::driver::Credential) for
@@ -55,6 +63,26 @@ where
 }
 
 /// Why a credential has given no token.
+///
+/// ```
+/// # use servicebus_core::storage::Heap;
+/// use servicebus_core::client::{CredentialError, Error};
+///
+/// /// What the program's own credential says, where a call failed for want of a token.
+/// fn why(error: &Error<Heap>) -> Option<String> {
+///     let source = std::error::Error::source(error)?;
+///     Some(source.downcast_ref::<CredentialError>()?.to_string())
+/// }
+/// # #[cfg(feature = "tls")]
+/// # servicebus_simulation::example_in_world(async |world| {
+/// #     use servicebus_core::{client::HeapToken, transport::Asked};
+/// #     let credential = Asked(|| async { Err::<HeapToken, _>("signed out") });
+/// #     let client = world.client_with_credential(world.settings::<Heap>(), credential);
+/// #     let error = client.sender("orders")?.send("two of the blue ones").await.unwrap_err();
+/// #     assert_eq!(why(&error).as_deref(), Some("signed out"));
+/// #     Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct CredentialError(Box<dyn Error + Send + Sync>);
 

@@ -25,6 +25,17 @@ use core::task::{Context, Poll, ready};
 /// other attempt is made.
 ///
 /// It ends within the time of the retry policy, from its turn on in an ordered sender.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let first = orders.enqueue("one").await?;
+/// let second = orders.enqueue("two").await?; // does not wait for the first
+/// first.await?;
+/// second.await?;
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "an outcome that is not awaited is not known, and the message is not sent again"]
 pub struct Delivery<R: Runtime> {
     endpoint: Endpoint<R>,
@@ -236,23 +247,26 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// Guarantee: at least once.
     ///
+    /// # Errors
+    /// A message that is not valid, why there is no link after the retries of the policy, and
+    /// [`ErrorKind::Capacity`](super::ErrorKind::Capacity) when there was no room in time.
+    ///
+    /// # Examples
+    ///
     /// ```
-    /// # use servicebus_core::{client::{Error, Sender}, runtime::Runtime};
-    /// # async fn example<R: Runtime>(sender: Sender<R>) -> Result<(), Error<S>> {
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
     /// let mut deliveries = Vec::new();
-    /// for reading in ["21.5", "21.6", "21.4"] {
-    ///     deliveries.push(sender.enqueue(reading).await?);
+    /// for order in ["one", "two", "three"] {
+    ///     deliveries.push(orders.enqueue(order).await?);
     /// }
     /// for delivery in deliveries {
     ///     delivery.await?;
     /// }
+    /// # assert_eq!(client.receiver("orders")?.peek(0, 10).await?.len(), 3);
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
-    ///
-    /// # Errors
-    /// A message that is not valid, why there is no link after the retries of the policy, and
-    /// [`ErrorKind::Capacity`](super::ErrorKind::Capacity) when there was no room in time.
     pub async fn enqueue(&self, message: &(impl AsMessage + ?Sized)) -> Result<Delivery<R>, Error<S>> {
         let payload = self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
         self.enqueue_encoded(payload, 0).await

@@ -13,6 +13,28 @@ use core::fmt;
 ///
 /// On the heap an error is one pointer, so that `Result<(), Error>` takes 8 bytes. In fixed storage it is one word,
 /// without entity, words and sources.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// # use servicebus_core::storage::Heap;
+/// use servicebus_core::client::{Error, ErrorKind};
+///
+/// /// The HTTP status that a service answers with.
+/// fn status(error: &Error<Heap>) -> u16 {
+///     match error.kind() {
+///         ErrorKind::InvalidArgument | ErrorKind::TooLarge => 400,
+///         _ if error.is_transient() => 503,
+///         _ => 500,
+///     }
+/// }
+///
+/// if let Err(error) = client.sender("ghosts")?.send("boo").await {
+///     eprintln!("{error}"); // one line, with the entity and the service's own words
+///     assert_eq!(status(&error), 500);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub struct Error<S: Storage>(S::Boxed<Details<S>>);
 
 /// What an error carries.
@@ -22,6 +44,22 @@ struct Details<S: Storage> {
 }
 
 /// What can be done about an [`Error`].
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::ErrorKind;
+///
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// let receiver = client.receiver("orders")?;
+/// let message = receiver.next().await?;
+/// match receiver.complete(&message).await {
+///     Ok(()) => {}
+///     Err(error) if error.kind() == ErrorKind::LockLost => eprintln!("too slow: it comes again"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -69,6 +107,26 @@ pub enum ErrorKind {
 }
 
 /// What a call that failed has done at the service.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// # use core::time::Duration;
+/// use servicebus_core::client::ErrorOutcome;
+///
+/// let invoices = client.sender("invoices")?.timeout(Duration::from_secs(5));
+/// # invoices.size_limits().await?;
+/// # world.set_black_hole(true);
+/// if let Err(error) = invoices.send("pay 100").await {
+///     match error.outcome() {
+///         ErrorOutcome::NotSent => eprintln!("not stored: {error}"),
+///         _ => eprintln!("stored or not: {error}"),
+///     }
+///     # assert_eq!(error.outcome(), ErrorOutcome::Unknown);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -103,37 +161,116 @@ impl<S: Storage> Error<S> {
     }
 
     /// What can be done about it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         kind(self.failure().cause)
     }
 
     /// The service's reason, where the service refused: its AMQP condition, with the name that users of the official
     /// SDKs know ([`Reason::sdk_name`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Reason;
+    ///
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert_eq!(error.reason(), Some(Reason::EntityNotFound));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn reason(&self) -> Option<Reason> {
         self.failure().reason()
     }
 
     /// Whether the same call can succeed later. The client has tried as often as its retry policy allows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert!(!error.is_transient()); // the queue has to be made first
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_transient(&self) -> bool {
         self.failure().is_transient()
     }
 
     /// Whether the call may have been carried out all the same, over all of its attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorOutcome;
+    ///
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert_eq!(error.outcome(), ErrorOutcome::NotSent);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn outcome(&self) -> ErrorOutcome {
         if self.failure().is_uncertain() { ErrorOutcome::Unknown } else { ErrorOutcome::NotSent }
     }
 
     /// The path of the queue, topic or subscription; `None` where there is none, and in fixed storage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert_eq!(error.entity(), Some("ghosts"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn entity(&self) -> Option<&str> {
         Some(self.0.entity.as_ref()).filter(|entity| !entity.is_empty())
     }
 
     /// The words of the service, the transport or the credential; empty where there are none, and in fixed storage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let error = client.sender("ghosts")?.send("boo").await.unwrap_err();
+    /// assert!(error.description().starts_with("The messaging entity"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn description(&self) -> &str {
         self.failure().description.as_ref()
     }
 
     /// The argument that is not valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::{Argument, Message};
+    ///
+    /// let endless = Message::new("two of the blue ones").with_message_id("7".repeat(1_000));
+    /// let error = client.sender("orders")?.send(&endless).await.unwrap_err();
+    /// assert_eq!(error.argument(), Some(Argument::MessageId));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn argument(&self) -> Option<Argument> {
         match self.failure().cause {
             Cause::Argument(argument) => Some(argument),
@@ -142,6 +279,21 @@ impl<S: Storage> Error<S> {
     }
 
     /// What is full: a number of the limits, or of fixed storage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// use servicebus_core::engine::Capacity;
+    /// use servicebus_core::storage::Limits;
+    ///
+    /// # let settings = world.settings::<servicebus_core::storage::Heap>();
+    /// let client = world.client_with(settings.with_limits(Limits::default().with_links(4)));
+    /// let senders: Result<Vec<_>, _> = (0..100).map(|_| client.sender("orders")).collect();
+    /// assert_eq!(senders.unwrap_err().capacity(), Some(Capacity::Links));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn capacity(&self) -> Option<Capacity> {
         match self.failure().cause {
             Cause::Engine(EngineError::NoCapacity(capacity)) => Some(capacity),
@@ -308,6 +460,23 @@ pub(super) fn invalid<S: Storage>(error: &InvalidMessage) -> Failure<S> {
 }
 
 /// Something that could not be sent, and why.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// # use servicebus_core::client::ErrorKind;
+/// let orders = client.sender("orders")?;
+/// let mut batch = orders.create_batch().await?;
+/// batch.try_add("two of the blue ones")?;
+///
+/// orders.close().await;
+/// let unsent = orders.send_batch(batch).await.unwrap_err();
+/// assert_eq!(unsent.error().kind(), ErrorKind::Closed);
+///
+/// let batch = unsent.into_inner();
+/// client.sender("orders")?.send_batch(batch).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct SendError<S: Storage, M> {
     error: Error<S>,
     value: M,
@@ -319,16 +488,63 @@ impl<S: Storage, M> SendError<S, M> {
     }
 
     /// Why it could not be sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # let orders = client.sender("orders")?;
+    /// # let mut batch = orders.create_batch().await?;
+    /// # batch.try_add("two of the blue ones")?;
+    /// # orders.close().await;
+    /// if let Err(unsent) = orders.send_batch(batch).await {
+    ///     assert!(!unsent.error().is_transient());
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn error(&self) -> &Error<S> {
         &self.error
     }
 
     /// The unsent messages, to send them again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # let orders = client.sender("orders")?;
+    /// # let mut batch = orders.create_batch().await?;
+    /// # batch.try_add("two of the blue ones")?;
+    /// # orders.close().await;
+    /// if let Err(unsent) = orders.send_batch(batch).await {
+    ///     let batch = unsent.into_inner();
+    ///     client.sender("orders")?.send_batch(batch).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn into_inner(self) -> M {
         self.value
     }
 
     /// Both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # let orders = client.sender("orders")?;
+    /// # let mut batch = orders.create_batch().await?;
+    /// # batch.try_add("two of the blue ones")?;
+    /// # orders.close().await;
+    /// if let Err(unsent) = orders.send_batch(batch).await {
+    ///     let (error, batch) = unsent.into_parts();
+    ///     eprintln!("{} messages are left: {error}", batch.len());
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn into_parts(self) -> (Error<S>, M) {
         (self.error, self.value)
     }

@@ -52,11 +52,30 @@ enum Kind {
 
 impl HandlerError {
     /// A failure with this text or error; the message is abandoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::HandlerError;
+    /// let error = HandlerError::new("out of stock");
+    /// assert_eq!(error.to_string(), "out of stock");
+    /// ```
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Kind::Failed(error.into()))
     }
 
     /// The error that the handler returned; `None` where it returned a [`DeadLetter`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::{DeadLetter, HandlerError};
+    /// let error = HandlerError::from("x".parse::<u32>().unwrap_err());
+    /// assert!(error.error().is_some_and(|error| error.is::<std::num::ParseIntError>()));
+    ///
+    /// let dead = HandlerError::from(DeadLetter::new("not a number", "x"));
+    /// assert!(dead.error().is_none());
+    /// ```
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0 {
             Kind::Failed(error) => Some(&**error),
@@ -65,6 +84,15 @@ impl HandlerError {
     }
 
     /// With what the message is dead-lettered; `None` where it is abandoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::{DeadLetter, HandlerError};
+    /// let dead = HandlerError::from(DeadLetter::new("not a number", "x"));
+    /// assert_eq!(dead.dead_letter().map(DeadLetter::reason), Some("not a number"));
+    /// assert!(HandlerError::new("out of stock").dead_letter().is_none());
+    /// ```
     pub fn dead_letter(&self) -> Option<&DeadLetter> {
         match &self.0 {
             Kind::Failed(_) => None,
@@ -124,6 +152,14 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// A short reason, to sort dead letters by, and a description, such as the error. Each is cut at 4 096 characters, the
     /// service's limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::DeadLetter;
+    /// let dead = DeadLetter::new("too large", format_args!("{} pieces", 1_000));
+    /// assert_eq!(dead.to_string(), "dead-lettered: too large: 1000 pieces");
+    /// ```
     pub fn new(reason: impl Into<Cow<'static, str>>, description: impl fmt::Display) -> Self {
         let mut reason = reason.into();
         if let Some((end, _)) = reason.char_indices().nth(LONGEST) {
@@ -137,11 +173,25 @@ impl DeadLetter {
     }
 
     /// The reason.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::DeadLetter;
+    /// assert_eq!(DeadLetter::new("sold out", "since June").reason(), "sold out");
+    /// ```
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
     /// The description.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::DeadLetter;
+    /// assert_eq!(DeadLetter::new("sold out", "since June").description(), "since June");
+    /// ```
     pub fn description(&self) -> &str {
         &self.description
     }

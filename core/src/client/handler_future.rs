@@ -12,6 +12,27 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 /// A handler that panicked: the text of the panic, and its payload. Panics are caught with the feature `std` only.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use servicebus_core::client::ProcessorErrorCause;
+///
+/// # use servicebus_core::client::ProcessorOptions;
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// # let processor = client.processor("orders", ProcessorOptions::new());
+/// # world.stop_soon(&processor.control());
+/// processor
+///     .on_error(|error| {
+///         if let ProcessorErrorCause::Panicked(panic) = error.cause() {
+///             assert_eq!(panic.to_string(), "the handler panicked: no such colour");
+///         }
+///     })
+///     .run(async |_| panic!("no such colour"))
+///     .await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct Panic {
     text: String,
     // Under a lock, since a payload need not be `Sync`; an error has to be.
@@ -28,11 +49,53 @@ impl Panic {
     }
 
     /// The text of the panic; empty for a payload that is no text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{ProcessorErrorCause, ProcessorOptions};
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| {
+    ///         if let ProcessorErrorCause::Panicked(panic) = error.cause() {
+    ///             assert_eq!(panic.text(), "no such colour");
+    ///         }
+    ///     })
+    ///     .run(async |_| panic!("no such colour"))
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The payload, such as for [`std::panic::resume_unwind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{ProcessorErrorCause, ProcessorOptions};
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| {
+    ///         if let ProcessorErrorCause::Panicked(panic) = error.into_cause() {
+    ///             assert_eq!(panic.into_payload().downcast_ref(), Some(&"no such colour"));
+    ///         }
+    ///     })
+    ///     .run(async |_| panic!("no such colour"))
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "std")]
     pub fn into_payload(self) -> Box<dyn core::any::Any + Send> {
         self.payload.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -63,6 +126,23 @@ pub(super) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Panic> {
 
 pin_project! {
     /// The future of a handler, as it is spawned: it runs in the message's span, and a panic is its output.
+    ///
+    /// ```
+    /// # use servicebus_core::client::{Client, Error, HandlerError, ProcessorMessage, ProcessorOptions};
+    /// # use servicebus_core::storage::Heap;
+    /// use servicebus_core::client::HandlerFuture;
+    /// use servicebus_core::runtime::{HeapRuntime, RunTask};
+    ///
+    /// /// A worker on every runtime that can spawn these handlers.
+    /// async fn work<R, H, Fut>(client: Client<R>, handler: H) -> Result<(), Error<Heap>>
+    /// where
+    ///     R: HeapRuntime + RunTask<HandlerFuture<Fut>>,
+    ///     H: Fn(ProcessorMessage<R>) -> Fut,
+    ///     Fut: Future<Output = Result<(), HandlerError>>,
+    /// {
+    ///     client.processor("orders", ProcessorOptions::new()).run(handler).await
+    /// }
+    /// ```
     pub struct HandlerFuture<F> {
         span: Span,
         #[pin]

@@ -20,6 +20,25 @@ use core::task::Poll;
 ///
 /// The driver renews, not a task of its own: code of the application that blocks its task does not stop renewals as
 /// long as the driver runs on another one.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use core::time::Duration;
+/// use servicebus_core::client::AutoLockRenewer;
+///
+/// # let handle = world.clone();
+/// # let sleep = async move |time| handle.sleep(time).await;
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// let receiver = client.receiver("orders")?;
+/// let message = receiver.next().await?;
+/// let renewal = AutoLockRenewer::new(Duration::from_secs(1_800)).message(&receiver, &message)?;
+/// sleep(Duration::from_secs(900)).await; // longer than the lock of an entity may be
+/// drop(renewal);
+/// receiver.complete(&message).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AutoLockRenewer {
@@ -36,6 +55,16 @@ impl Default for AutoLockRenewer {
 
 impl AutoLockRenewer {
     /// Renews locks for up to `max_duration` each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use servicebus_core::client::AutoLockRenewer;
+    ///
+    /// const RENEWER: AutoLockRenewer = AutoLockRenewer::new(Duration::from_secs(300));
+    /// assert_eq!(RENEWER, AutoLockRenewer::default());
+    /// ```
     pub const fn new(max_duration: Duration) -> Self {
         Self { max_duration }
     }
@@ -57,6 +86,23 @@ impl AutoLockRenewer {
     /// # Errors
     /// A message without a lock of its own (received and deleted, or of a session), one whose lock has ended, or too
     /// many registrations: in fixed storage there is room for as many as for requests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::AutoLockRenewer;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let renewal = AutoLockRenewer::default().message(&receiver, &message)?;
+    /// assert!(renewal.is_active());
+    /// receiver.complete(&message).await?;
+    /// assert!(!renewal.is_active());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn message<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         receiver: &Receiver<R>,
@@ -72,6 +118,27 @@ impl AutoLockRenewer {
     ///
     /// # Errors
     /// As [`AutoLockRenewer::message`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::AutoLockRenewer;
+    /// # use servicebus_core::servicebus::Disposition;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let (Some(token), Some(until)) = (message.lock_token(), message.locked_until()) else {
+    ///     return Err("the message has no lock".into());
+    /// };
+    /// drop(message);
+    /// let renewal = AutoLockRenewer::default().token(&receiver, token, until)?;
+    /// # assert!(renewal.is_active());
+    /// receiver.settle_by_token(token, Disposition::Complete).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn token<R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         receiver: &Receiver<R>,
@@ -93,8 +160,26 @@ impl AutoLockRenewer {
 
     /// Renews a session's lock from now on, until its receiver is closed or the returned handle is dropped.
     ///
+    /// The service detaches a link without traffic after ten minutes, and with its link the session is lost, however
+    /// its lock is renewed: work that takes longer is not done in one session without receiving meanwhile.
+    ///
     /// # Errors
     /// A session that is lost already, or too many registrations.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::AutoLockRenewer;
+    ///
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let renewal = AutoLockRenewer::default().session(&session)?;
+    /// assert!(renewal.is_active());
+    /// session.close().await;
+    /// assert!(!renewal.is_active());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn session<'m, R: Runtime<Storage = S>, S: storage::LockRenewal>(
         &self,
         session: &'m SessionReceiver<R>,
@@ -105,6 +190,21 @@ impl AutoLockRenewer {
 }
 
 /// Why a lock is not renewed any more.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::{AutoLockRenewer, RenewalEnd};
+///
+/// let session = client.accept_session("jobs", "customer-7").await?;
+/// let mut renewal = AutoLockRenewer::default().session(&session)?;
+/// match renewal.ended().await {
+///     RenewalEnd::Lost(error) => eprintln!("another has the session: {error}"),
+///     RenewalEnd::Elapsed => eprintln!("five minutes are over"),
+///     _ => {}
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RenewalEnd<S: Storage> {
@@ -118,6 +218,25 @@ pub enum RenewalEnd<S: Storage> {
 
 /// The renewal of one lock. It ends when it is dropped, and with the message it borrows; a lock that was renewed lasts
 /// until its end all the same. It is a handle to the client, as receivers are.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use core::time::Duration;
+/// use servicebus_core::client::AutoLockRenewer;
+///
+/// # let handle = world.clone();
+/// # let sleep = async move |time| handle.sleep(time).await;
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// # let receiver = client.receiver("orders")?;
+/// let message = receiver.next().await?;
+/// let mut renewal = AutoLockRenewer::default().message(&receiver, &message)?;
+/// let work = sleep(Duration::from_secs(120));
+/// renewal.during(work, |error| eprintln!("the lock is lost: {error}")).await;
+/// receiver.complete(&message).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "dropped, it renews the lock no longer"]
 pub struct LockRenewal<'m, R: Runtime> {
     shared: Access<R>,
@@ -142,11 +261,40 @@ impl<R: Runtime> Drop for LockRenewal<'_, R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
     /// Whether the lock is still renewed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let renewal = AutoLockRenewer::default().session(&session)?;
+    /// assert!(renewal.is_active());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_active(&self) -> bool {
         self.shared.with(|state| state.machine.is_renewing(self.id))
     }
 
     /// When the lock ends, by the service's last answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use core::time::Duration;
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let renewal = AutoLockRenewer::default().session(&session)?;
+    /// let first = renewal.locked_until();
+    /// # world.sleep(Duration::from_secs(120)).await;
+    /// // Minutes later:
+    /// assert!(renewal.locked_until() > first);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn locked_until(&self) -> Option<Timestamp> {
         self.shared.with(|state| state.machine.renewed_until(self.id))
     }
@@ -156,6 +304,21 @@ impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
     }
 
     /// Why the lock is lost; `None` while it is not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let renewal = AutoLockRenewer::default().session(&session)?;
+    /// if let Some(error) = renewal.error() {
+    ///     eprintln!("another has the session: {error}");
+    /// }
+    /// # assert!(renewal.error().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn error(&self) -> Option<Error<S>> {
         let failure = self.shared.with(|state| state.machine.renewal_failure(self.id).cloned());
         failure.map(|failure| self.of_entity(failure))
@@ -166,6 +329,22 @@ impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
     /// Cancel safety: nothing is lost.
     ///
     /// Bound: none; it ends with the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use core::time::Duration;
+    /// # use servicebus_core::client::RenewalEnd;
+    /// use servicebus_core::client::AutoLockRenewer;
+    ///
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let mut renewal = AutoLockRenewer::new(Duration::from_secs(90)).session(&session)?;
+    /// assert!(matches!(renewal.ended().await, RenewalEnd::Elapsed)); // after these 90 seconds
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ended(&mut self) -> RenewalEnd<S> {
         let id = self.id;
         let poll = |machine: &mut ClientMachine<S>, operation: OperationId| machine.poll_renewal(operation, id);
@@ -189,6 +368,32 @@ impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
     /// Cancel safety: that of `work`.
     ///
     /// Bound: that of `work`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::cell::Cell;
+    /// use core::time::Duration;
+    ///
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// # let handle = world.clone();
+    /// # let sleep = async move |time| handle.sleep(time).await;
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let receiver = client.receiver("orders")?;
+    /// # let message = receiver.next().await?;
+    /// let is_lost = Cell::new(false);
+    /// let mut renewal = AutoLockRenewer::default().message(&receiver, &message)?;
+    /// let work = async {
+    ///     sleep(Duration::from_secs(120)).await;
+    ///     if is_lost.get() { Err("another has the message") } else { Ok(()) }
+    /// };
+    /// renewal.during(work, |_| is_lost.set(true)).await?;
+    /// receiver.complete(&message).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn during<T>(&mut self, work: impl Future<Output = T>, on_lost: impl FnOnce(Error<S>)) -> T {
         let mut work = pin!(work);
         let mut ended = pin!(self.ended());
@@ -213,6 +418,24 @@ impl<R: Runtime<Storage = S>, S: Storage> LockRenewal<'_, R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Why the lock on a message could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let renewal = AutoLockRenewer::default().message(&receiver, &message)?;
+    /// // … long work, then before what cannot be undone:
+    /// if let Some(lost) = receiver.lock_renewal_error(&message) {
+    ///     return Err(lost.into());
+    /// }
+    /// receiver.complete(&message).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn lock_renewal_error(&self, message: &ReceivedMessage<S>) -> Option<Error<S>> {
         let locked = message.locked();
         let failure = self.endpoint.shared.with(|state| state.machine.message_renewal_failure(&locked).cloned());
@@ -222,6 +445,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// Why the session's lock could not be renewed, while its [`LockRenewal`] lives; `None` while it is not lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::AutoLockRenewer;
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let renewal = AutoLockRenewer::default().session(&session)?;
+    /// // … long work, then before what cannot be undone:
+    /// if let Some(lost) = session.session_lock_renewal_error() {
+    ///     return Err(lost.into());
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn session_lock_renewal_error(&self) -> Option<Error<S>> {
         let endpoint = &self.endpoint;
         let failure = endpoint.shared.with(|state| state.machine.session_renewal_failure(endpoint.id).cloned());

@@ -15,6 +15,22 @@ use futures_core::Stream;
 /// ends; any other failure is an item, after which it continues.
 ///
 /// Cancel safety: dropped, it has taken no message that it has not returned.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use futures_util::StreamExt;
+///
+/// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+/// let receiver = client.receiver("orders")?;
+/// let mut messages = receiver.messages();
+/// while let Some(message) = messages.next().await {
+///     let message = message?;
+///     receiver.complete(&message).await?;
+///     # if message.text()? == "two" { receiver.close().await; }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "it receives nothing unless it is polled"]
 pub struct Messages<R: Runtime> {
     receiver: Receiver<R>,
@@ -37,6 +53,22 @@ impl<R: Runtime> Drop for Messages<R> {
 
 impl<R: Runtime> Receiver<R> {
     /// The messages as a stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use futures_util::StreamExt;
+    ///
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let two: Vec<_> = receiver.messages().take(2).collect().await;
+    /// for message in two {
+    ///     receiver.complete(&message?).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn messages(&self) -> Messages<R> {
         Messages { receiver: self.clone(), pending: None }
     }

@@ -101,7 +101,7 @@ pub use sender_options::SenderOptions;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
 pub use session_processor::{NoSessionHandler, SessionProcessor};
-pub use state::{Signal, State};
+pub use state::State;
 pub use transaction::{Transaction, TransactionController};
 
 /// How long a connection may take to end: drains, the peer's close, and the end of the transport have a bound each.
@@ -116,6 +116,23 @@ pub(crate) type LiteralOf<R> = <StorageOf<R> as Storage>::Literal;
 
 /// A connection to a namespace, made when it is needed and made again when it is lost. Clones are handles to the same
 /// connection; when the last handle, sender and receiver is dropped, it is closed.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use core::time::Duration;
+///
+/// client.sender("orders")?.send("two of the blue ones").await?;
+///
+/// let handle = client.clone(); // of the same connection
+/// let receiver = handle.receiver("orders")?;
+/// while let Some(message) = receiver.receive(Duration::from_secs(5)).await? {
+///     println!("{}", message.text()?);
+///     receiver.complete(&message).await?;
+/// }
+/// client.close().await;
+/// # Ok(())
+/// # });
+/// ```
 pub struct Client<R: Runtime> {
     shared: Access<R>,
 }
@@ -140,17 +157,62 @@ impl<R: Runtime> fmt::Debug for Client<R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A client over shared state; its maker runs [`driver::run`](crate::driver::run) over the same state and runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::{machine::Settings, storage::Heap};
+    /// use servicebus_core::client::{Client, State};
+    /// use servicebus_core::driver::{self, Dial, NoCredential};
+    /// use servicebus_core::runtime::Runtime;
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    ///
+    /// /// A client and the future that carries its bytes, on any runtime of one thread.
+    /// fn start<R>(runtime: R, dialer: impl Dial, settings: Settings<Heap>) -> (Client<R>, impl Future<Output = ()>)
+    /// where
+    ///     R: Runtime<Storage = Heap, Shared = Rc<RefCell<State<R>>>>,
+    /// {
+    ///     let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+    ///     let client = Client::new(&shared, runtime.clone());
+    ///     (client, driver::run(shared, runtime, dialer, NoCredential))
+    /// }
+    /// ```
     pub fn new(shared: &R::Shared, runtime: R) -> Self {
         Self { shared: call::handle(&Access::new(shared.clone(), runtime)) }
     }
 
     /// The state of a client before it is shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::{client::Client, storage::Heap};
+    /// # type Own = servicebus_simulation::Simulated<Heap>;
+    /// use servicebus_core::machine::Settings;
+    ///
+    /// let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".into(), 42);
+    /// let mut state = Client::<Own>::shared_state(settings);
+    /// assert_eq!(state.machine().settings().seed, 42);
+    /// ```
     pub fn shared_state(settings: Settings<S>) -> State<R> {
         State::new(ClientMachine::new(settings))
     }
 
     /// What the service or the transport said last when something did not work. On the heap each error has its own
     /// words in its text; in fixed storage, whose errors are a few bytes, these are all there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// if let Err(error) = client.sender("ghosts")?.send("boo").await {
+    ///     println!("{:?}: {}", error.kind(), client.last_description());
+    /// }
+    /// assert!(client.last_description().contains("could not be found"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn last_description(&self) -> S::Text {
         self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
@@ -161,6 +223,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128
     /// characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::SenderOptions;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// orders.send("two of the blue ones").await?;
+    ///
+    /// let events = client.sender(SenderOptions::new("events").with_identifier("intake-7"))?;
+    /// events.send("started").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn sender(&self, options: impl Into<SenderOptions<S>>) -> Result<Sender<R>, Error<S>> {
         let options = options.into();
         #[cfg(feature = "alloc")]
@@ -182,6 +259,24 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ReceiverOptions;
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// let orders = client.receiver("orders")?;
+    /// let dead = client.receiver(Entity::queue("orders").dead_letter())?;
+    ///
+    /// let audit = ReceiverOptions::new(Entity::subscription("events", "audit")).with_prefetch(100);
+    /// let audit = client.receiver(audit)?;
+    /// client.sender("events")?.send("started").await?;
+    /// assert_eq!(audit.next().await?.text()?, "started");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn receiver(&self, options: impl Into<ReceiverOptions<S>>) -> Result<Receiver<R>, Error<S>>
     where
         S: Receivers,
@@ -195,6 +290,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     }
 
     /// The rules of a subscription.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// assert_eq!(rules.list().await?[0].name(), "$Default");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn rule_manager(&self, subscription: impl Into<Entity<S>>) -> RuleManager<R>
     where
         S: Management,
@@ -211,6 +318,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// Cancel safety: once polled, the connection ends when the future is dropped.
     ///
     /// Bound: twelve seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::ConnectionState;
+    /// let orders = client.sender("orders")?;
+    /// orders.send("the last one for today").await?;
+    /// client.disconnect().await;
+    /// assert!(matches!(client.state(), ConnectionState::Idle));
+    ///
+    /// orders.send("the first one of the next day").await?; // connects again
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn disconnect(&self) {
         let until = self.shared.now() + DISCONNECT;
         self.shared.change(|state| state.machine.disconnect());
@@ -226,6 +348,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let second_key = "Endpoint=sb://localhost;SharedAccessKeyName=app;SharedAccessKey=c2Vjb25k";
+    /// client.set_connection_string(second_key)?;
+    ///
+    /// let elsewhere = "Endpoint=sb://contoso.servicebus.windows.net;SharedAccessKeyName=app;SharedAccessKey=c2Vjb25k";
+    /// let error = client.set_connection_string(elsewhere).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<S>> {
         let connection_string = connection_string.into();
         self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
@@ -237,6 +375,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
     /// Bound: one attempt, and ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// client.close().await;
+    /// assert_eq!(orders.send("too late").await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn close(&self) {
         call::close::<R>(&self.shared).await;
     }

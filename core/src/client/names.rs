@@ -3,6 +3,29 @@
 /// Names everything of the client for one runtime on the heap, in the crate `$name`, and asserts that it may cross
 /// threads. Each adapter crate has these names, so that moving a program from one runtime to another is a change of
 /// `use` lines.
+///
+/// ```
+/// # use servicebus_core::{client::State, machine::Clock, runtime::Runtime, storage::Heap, time::Instant};
+/// # use std::sync::{Arc, Mutex};
+/// /// The runtime of an adapter.
+/// #[derive(Clone, Debug)]
+/// pub struct Own;
+///
+/// servicebus_core::client_names!(Own, "servicebus_own");
+/// # impl Runtime for Own {
+/// #     type Storage = Heap;
+/// #     type Shared = Arc<Mutex<State<Self>>>;
+/// #     fn clock(&self) -> Clock {
+/// #         Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH }
+/// #     }
+/// #     async fn sleep_until(&self, _: Instant) {}
+/// # }
+///
+/// // What users of the adapter write, without generics.
+/// pub fn open(client: &Client) -> Result<(Sender, Receiver), Error> {
+///     Ok((client.sender("orders")?, client.receiver("orders")?))
+/// }
+/// ```
 #[cfg(feature = "alloc")]
 #[macro_export]
 macro_rules! client_names {
@@ -50,6 +73,13 @@ macro_rules! client_names {
         /// [`servicebus_core::client::ReceiverOptions`]($crate::client::ReceiverOptions).
         ///
         /// `new`, `with_mode`, `with_prefetch`, `with_identifier`; `entity`, `mode`, `prefetch`, `identifier`.
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// let audit = ReceiverOptions::new(Entity::subscription("events", "audit")).with_prefetch(100);
+        /// assert_eq!((audit.mode(), audit.prefetch()), (ReceiveMode::PeekLock, 100));
+        /// ```
         pub type ReceiverOptions = $crate::client::ReceiverOptions<$crate::storage::Heap>;
         /// Sends messages; see [`servicebus_core::client::Sender`]($crate::client::Sender).
         ///
@@ -72,6 +102,17 @@ macro_rules! client_names {
         pub type Sender = $crate::client::Sender<$runtime>;
         /// The outcome of a message that was enqueued; see
         /// [`servicebus_core::client::Delivery`]($crate::client::Delivery).
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(sender: Sender) -> Result<(), Error> {
+        /// let deliveries: [Delivery; 2] = [sender.enqueue("one").await?, sender.enqueue("two").await?];
+        /// for delivery in deliveries {
+        ///     delivery.await?;
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type Delivery = $crate::client::Delivery<$runtime>;
         /// Receives messages; see [`servicebus_core::client::Receiver`]($crate::client::Receiver).
         ///
@@ -98,6 +139,15 @@ macro_rules! client_names {
         /// ```
         pub type Receiver = $crate::client::Receiver<$runtime>;
         /// The messages of a receiver as a stream; see [`servicebus_core::client::Messages`]($crate::client::Messages).
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(receiver: Receiver) {
+        /// // `StreamExt` of `futures` has `next`, `for_each_concurrent` and more for it.
+        /// let messages: Messages = receiver.messages();
+        /// # drop(messages);
+        /// # }
+        /// ```
         #[cfg(feature = "stream")]
         pub type Messages = $crate::client::Messages<$runtime>;
         /// Receives the messages of a session; see
@@ -214,11 +264,38 @@ macro_rules! client_names {
             $crate::client::SessionProcessor<$runtime, F, O, C>;
         /// The handler of sessions of a processor that has none for them; see
         /// [`servicebus_core::client::NoSessionHandler`]($crate::client::NoSessionHandler).
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// /// A session processor without handlers for sessions, to be kept in a field.
+        /// struct Worker {
+        ///     jobs: SessionProcessor<fn(ProcessorError), NoSessionHandler, NoSessionHandler>,
+        /// }
+        ///
+        /// # fn example(client: Client) {
+        /// let worker = Worker { jobs: client.session_processor("jobs", SessionProcessorOptions::new()) };
+        /// # drop(worker.jobs);
+        /// # }
+        /// ```
         pub type NoSessionHandler = $crate::client::NoSessionHandler<$runtime>;
         /// Pauses, resumes and stops a message pump; see
         /// [`servicebus_core::client::ProcessorControl`]($crate::client::ProcessorControl).
         ///
         /// `stop`, `is_stopping`, `pause`, `resume`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// let processor = client.processor("orders", ProcessorOptions::new());
+        /// let control: ProcessorControl = processor.control();
+        /// std::thread::spawn(move || {
+        ///     std::io::stdin().read_line(&mut String::new()).ok();
+        ///     control.stop(); // at the return key
+        /// });
+        /// processor.run(|_| async { Ok(()) }).await
+        /// # }
+        /// ```
         pub type ProcessorControl = $crate::client::ProcessorControl<$runtime>;
         /// A message in a handler's hands; see
         /// [`servicebus_core::client::ProcessorMessage`]($crate::client::ProcessorMessage).
@@ -226,14 +303,52 @@ macro_rules! client_names {
         /// It derefs to [`ReceivedMessage`], whose methods read it. A handler that decides itself: `complete`,
         /// `abandon`, `abandon_with`, `defer`, `defer_with`, `dead_letter`, `complete_in`, `settle_in`. Besides:
         /// `receiver`, `session`, `is_stopping`, `stopping`, `lock_renewal_error`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// async fn handle(message: ProcessorMessage) -> Result<(), HandlerError> {
+        ///     println!("{:?}: {}", message.message_id(), message.text()?);
+        ///     Ok(())
+        /// }
+        ///
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// client.processor("orders", ProcessorOptions::new()).run(handle).await
+        /// # }
+        /// ```
         pub type ProcessorMessage = $crate::client::ProcessorMessage<$runtime>;
         /// An error in a message pump; see
         /// [`servicebus_core::client::ProcessorError`]($crate::client::ProcessorError).
         ///
         /// `cause`, `into_cause`; `entity`, `session_id`, `message_id`, `sequence_number`, `delivery_count`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// fn report(error: ProcessorError) {
+        ///     eprintln!("{error}"); // names entity, session and message
+        /// }
+        ///
+        /// # async fn example(client: Client) -> Result<(), Error> {
+        /// client.processor("orders", ProcessorOptions::new()).on_error(report).run(|_| async { Ok(()) }).await
+        /// # }
+        /// ```
         pub type ProcessorError = $crate::client::ProcessorError<$crate::storage::Heap>;
         /// What went wrong in a message pump; see
         /// [`servicebus_core::client::ProcessorErrorCause`]($crate::client::ProcessorErrorCause).
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// /// Whether somebody has to be called at night.
+        /// fn is_urgent(error: &ProcessorError) -> bool {
+        ///     match error.cause() {
+        ///         ProcessorErrorCause::Receive(outage) => !outage.is_transient(),
+        ///         ProcessorErrorCause::Panicked(_) => true,
+        ///         _ => false,
+        ///     }
+        /// }
+        /// ```
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         ///
@@ -257,6 +372,20 @@ macro_rules! client_names {
         /// [`servicebus_core::client::TransactionController`]($crate::client::TransactionController).
         ///
         /// `begin`, `close`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(client: Client, sender: Sender) -> Result<(), Error> {
+        /// let transactions: TransactionController = client.transactions("orders")?;
+        /// for pair in [["one", "another one"], ["two", "another two"]] {
+        ///     let transaction = transactions.begin().await?;
+        ///     transaction.send(&sender, pair[0]).await?;
+        ///     transaction.send(&sender, pair[1]).await?;
+        ///     transaction.commit().await?;
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type TransactionController = $crate::client::TransactionController<$runtime>;
         /// A transaction; see [`servicebus_core::client::Transaction`]($crate::client::Transaction).
         ///
@@ -288,45 +417,148 @@ macro_rules! client_names {
         /// `delivery_count`, `locked_until`, `lock_token`, `state`, `dead_letter_source`, `dead_letter_reason`,
         /// `dead_letter_description`; `annotation`, `delivery_annotation`. Where it is from: `entity`. To send it
         /// again: `to_message`, or it is sent as it is. Encoded: `as_bytes`, `view`, `from_bytes`.
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// /// What is done with an order, and can be tested without a namespace.
+        /// fn amount(order: &ReceivedMessage) -> Option<i64> {
+        ///     order.property("amount")?.as_i64()
+        /// }
+        /// ```
         pub type ReceivedMessage = $crate::servicebus::ReceivedMessage<$crate::storage::Heap>;
         /// Messages that travel together; see
         /// [`servicebus_core::servicebus::MessageBatch`]($crate::servicebus::MessageBatch).
         ///
         /// `try_add`; `len`, `is_empty`, `size_in_bytes`, `max_size_in_bytes`; made by `Sender::create_batch`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(sender: Sender) -> Result<(), Box<dyn std::error::Error>> {
+        /// let mut batch: MessageBatch = sender.create_batch().await?;
+        /// for order in ["one", "two", "three"] {
+        ///     batch.try_add(order)?;
+        /// }
+        /// sender.send_batch(batch).await?;
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type MessageBatch = $crate::servicebus::MessageBatch<$crate::storage::Heap>;
         /// A queue, topic or subscription; see
         /// [`servicebus_core::servicebus::Entity`]($crate::servicebus::Entity).
         ///
         /// `queue`, `subscription`; `dead_letter`, `transfer_dead_letter`; `address`. A name is a queue or topic:
         /// `"orders"`.
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// let (orders, audit) = (Entity::queue("orders"), Entity::subscription("events", "audit"));
+        /// assert_eq!(audit.to_string(), "events/Subscriptions/audit");
+        /// assert_eq!(orders.dead_letter().to_string(), "orders/$DeadLetterQueue");
+        /// ```
         pub type Entity = $crate::servicebus::Entity<$crate::storage::Heap>;
         /// Why something did not work; see
         /// [`servicebus_core::client::Error`]($crate::client::Error).
         ///
         /// `kind`, `reason`, `is_transient`, `outcome`, `entity`, `description`, `argument`, `capacity`; its sources by
         /// [`source`](core::error::Error::source).
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// /// The HTTP status that a service answers with.
+        /// fn status(error: &Error) -> u16 {
+        ///     match error.kind() {
+        ///         ErrorKind::InvalidArgument | ErrorKind::TooLarge => 400,
+        ///         _ if error.is_transient() => 503,
+        ///         _ => 500,
+        ///     }
+        /// }
+        /// ```
         pub type Error = $crate::client::Error<$crate::storage::Heap>;
         /// What is sent to, and how; see [`servicebus_core::client::SenderOptions`]($crate::client::SenderOptions).
         ///
         /// `new`, `with_identifier`, `ordered`; `entity`, `identifier`, `is_ordered`.
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// let steps = SenderOptions::new("steps").ordered().with_identifier("intake-7");
+        /// assert_eq!(steps.identifier(), Some("intake-7"));
+        /// ```
         pub type SenderOptions = $crate::client::SenderOptions<$crate::storage::Heap>;
         /// Why a lock is not renewed any more; see
         /// [`servicebus_core::client::RenewalEnd`]($crate::client::RenewalEnd).
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(receiver: Receiver, message: ReceivedMessage) -> Result<(), Error> {
+        /// let mut renewal = AutoLockRenewer::default().message(&receiver, &message)?;
+        /// match renewal.ended().await {
+        ///     RenewalEnd::Lost(error) => eprintln!("it comes again: {error}"),
+        ///     RenewalEnd::Elapsed => eprintln!("five minutes are over"),
+        ///     _ => {}
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
         pub type RenewalEnd = $crate::client::RenewalEnd<$crate::storage::Heap>;
         /// How the connection stands; see
         /// [`servicebus_core::client::ConnectionState`]($crate::client::ConnectionState).
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// /// Asked by each request of a service before it sends.
+        /// fn is_available(client: &Client) -> bool {
+        ///     !matches!(client.state(), ConnectionState::Recovering { .. } | ConnectionState::Closed)
+        /// }
+        /// ```
         pub type ConnectionState = $crate::client::ConnectionState<$crate::storage::Heap>;
         /// Why a message was not sent, with the message; see
         /// [`servicebus_core::client::SendError`]($crate::client::SendError).
         ///
         /// `error`, `into_inner`, `into_parts`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        /// # async fn example(sender: Sender, batch: MessageBatch) {
+        /// if let Err(unsent) = sender.send_batch(batch).await {
+        ///     let unsent: SendError<MessageBatch> = unsent;
+        ///     eprintln!("{unsent}: {} messages are left", unsent.into_inner().len());
+        /// }
+        /// # }
+        /// ```
         pub type SendError<M> = $crate::client::SendError<$crate::storage::Heap, M>;
         /// Not all of several messages were sent; see
         /// [`servicebus_core::client::SendAllError`]($crate::client::SendAllError).
         ///
         /// `error`, `stored`.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// async fn send_lines(sender: &Sender, lines: &[String]) -> Result<(), SendAllError> {
+        ///     sender.send_all(lines).await?;
+        ///     Ok(())
+        /// }
+        ///
+        /// # async fn example(sender: Sender, lines: Vec<String>) {
+        /// if let Err(error) = send_lines(&sender, &lines).await {
+        ///     eprintln!("{} of {} are stored: {}", error.stored(), lines.len(), error.error());
+        /// }
+        /// # }
+        /// ```
         pub type SendAllError = $crate::client::SendAllError<$crate::storage::Heap>;
         /// A token from outside; see [`servicebus_core::servicebus::Token`]($crate::servicebus::Token).
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::*;")]
+        ///
+        /// let token = Token::jwt("eyJ0eXAiOiJKV1Qi…".to_owned(), Timestamp::from_secs(2_000_000_000));
+        /// assert_eq!(token.expires_at(), Timestamp::from_secs(2_000_000_000));
+        /// ```
         pub type Token = $crate::servicebus::Token<<$crate::storage::Heap as $crate::storage::Storage>::Payload>;
 
         const _: () = {

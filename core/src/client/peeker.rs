@@ -8,6 +8,21 @@ use core::fmt;
 
 /// Peeks at the messages of an entity in order, each call behind the last message that this peeker has seen: until
 /// there are none, and again when there are more. Other peeks do not move it. It owns a handle of its receiver.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// # client.sender("orders")?.send_all(&["one", "two", "three"]).await?;
+/// let mut peeker = client.receiver("orders")?.peeker();
+/// loop {
+///     let page = peeker.peek(2).await?;
+///     if page.is_empty() {
+///         break;
+///     }
+///     page.iter().for_each(|message| println!("{message}"));
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub struct Peeker<R: Runtime> {
     receiver: Receiver<R>,
     next: i64,
@@ -21,6 +36,19 @@ impl<R: Runtime> fmt::Debug for Peeker<R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Looks at the messages from the first on; in a session receiver, at those of its session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two", "three"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let (mut first, mut second) = (receiver.peeker(), receiver.peeker());
+    /// assert_eq!(first.peek(2).await?.len(), 2);
+    /// assert_eq!(second.peek(10).await?.len(), 3); // each has its own place
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn peeker(&self) -> Peeker<R>
     where
         S: Management,
@@ -31,6 +59,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Peeker<R> {
     /// The lowest sequence number that the next messages can have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two", "three"]).await?;
+    /// let mut peeker = client.receiver("orders")?.peeker();
+    /// let page = peeker.peek(2).await?;
+    /// assert_eq!(page[1].sequence_number(), Some(peeker.position() - 1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn position(&self) -> i64 {
         self.next
     }
@@ -44,6 +84,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Peeker<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two", "three"]).await?;
+    /// let mut peeker = client.receiver("orders")?.peeker();
+    /// let mut total = 0;
+    /// while peeker.peek_each(100, |message| total += message.data().len()).await? > 0 {}
+    /// assert_eq!(total, 11);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn peek_each(&mut self, max: u32, mut take: impl FnMut(ReceivedMessage<S>)) -> Result<u32, Error<S>>
     where
         S: Management,
@@ -65,6 +118,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Peeker<R> {
     ///
     /// # Errors
     /// As [`Peeker::peek_each`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two", "three"]).await?;
+    /// let mut peeker = client.receiver("orders")?.peeker();
+    /// assert_eq!(peeker.peek(2).await?[0].text()?, "one");
+    /// assert_eq!(peeker.peek(2).await?[0].text()?, "three");
+    /// assert!(peeker.peek(2).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "alloc")]
     pub async fn peek(&mut self, max: u32) -> Result<alloc::vec::Vec<ReceivedMessage<S>>, Error<S>>
     where

@@ -21,6 +21,30 @@ use core::future::Future;
 /// the executor. It receives and settles in its own future.
 ///
 /// `F` is the function that errors are reported to; without [`Processor::on_error`] they are logged.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use core::time::Duration;
+/// use servicebus_core::client::{DeadLetter, ProcessorOptions};
+///
+/// # client.sender("orders")?.send_all(&["7", "seven"]).await?;
+/// let options = ProcessorOptions::new()
+///     .with_max_concurrent_calls(8)
+///     .with_max_auto_lock_renewal(Duration::from_secs(600));
+/// let processor = client.processor("orders", options);
+/// # world.stop_soon(&processor.control());
+/// processor
+///     .on_error(|error| eprintln!("{error}"))
+///     .run(|message| async move {
+///         let number: u32 = message.text()?.parse().map_err(|error| DeadLetter::new("not a number", error))?;
+///         println!("{number}");
+///         Ok(()) // completes it; another error abandons it
+///     })
+///     .await?;
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "it does nothing unless it is run"]
 pub struct Processor<R: Runtime, F = fn(ProcessorError<StorageOf<R>>)> {
     client: Client<R>,
@@ -46,6 +70,28 @@ pub(super) fn log_error<S: Storage>(error: ProcessorError<S>) {
 
 impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A processor of the messages of a queue or subscription.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::{ProcessorOptions, ReceiverOptions};
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// # client.sender("events")?.send("started").await?;
+    /// let audit = ReceiverOptions::new(Entity::subscription("events", "audit")).with_prefetch(100);
+    /// let processor = client.processor(audit, ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .run(|message| async move {
+    ///         println!("{}", message.text()?);
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn processor(&self, receiver: impl Into<ReceiverOptions<S>>, options: ProcessorOptions) -> Processor<R> {
         let (receiver, control) = (receiver.into(), ProcessorControl::new(self));
         Processor { client: self.clone(), receiver, options, control, on_error: log_error }
@@ -62,17 +108,21 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     /// outage and its end once, leave these errors out here and follow [`Client::state_changed`] in a task:
     ///
     /// ```
-    /// # use servicebus_core::client::{Client, Error, HandlerError, ProcessorErrorCause, ProcessorMessage, ProcessorOptions};
-    /// # use servicebus_core::{runtime::Runtime, storage::Heap};
-    /// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
-    /// client
-    ///     .processor("orders", ProcessorOptions::new())
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::{ProcessorErrorCause, ProcessorOptions};
+    ///
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
     ///     .on_error(|error| match error.cause() {
     ///         ProcessorErrorCause::Receive(receive) if receive.is_transient() => {} // an outage
     ///         _ => eprintln!("{error}"),
     ///     })
-    ///     # .run_inline(async |message: ProcessorMessage<R>| { drop(message); Ok(()) }).await
-    /// # }
+    ///     .run(|_| async { Ok(()) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
     /// ```
     pub fn on_error<G: Fn(ProcessorError<S>)>(self, on_error: G) -> Processor<R, G> {
         let Self { client, receiver, options, control, .. } = self;
@@ -80,6 +130,25 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     }
 
     /// Pauses, resumes and stops it from elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use core::time::Duration;
+    /// # use servicebus_core::client::ProcessorOptions;
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// let control = processor.control();
+    /// # let handle = world.clone();
+    /// # world.spawn(async move {
+    /// #     handle.sleep(Duration::from_secs(60)).await;
+    /// control.stop(); // in another task, such as at a signal
+    /// # });
+    /// processor.run(|_| async { Ok(()) }).await?; // returns when it is stopped
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn control(&self) -> ProcessorControl<R> {
         self.control.clone()
     }
@@ -91,27 +160,39 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     /// A handler is a closure that returns a future. What it uses is cloned for each message:
     ///
     /// ```
-    /// # use servicebus_core::client::{Client, DeadLetter, Error, HandlerError, ProcessorMessage, ProcessorOptions};
-    /// # use servicebus_core::{runtime::Runtime, storage::Heap};
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{DeadLetter, ProcessorOptions};
     /// # use std::sync::{Arc, Mutex};
-    /// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
+    /// # client.sender("orders")?.send_all(&["7", "seven", "8"]).await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
     /// let total = Arc::new(Mutex::new(0));
-    /// let handler = move |message: ProcessorMessage<R>| {
-    ///     let total = total.clone();
-    ///     async move {
-    ///         let number: u32 = message.text()?.parse().map_err(|error| DeadLetter::new("not a number", error))?;
-    ///         *total.lock().unwrap() += number;
-    ///         Ok(())
-    ///     }
-    /// };
-    /// # client.processor("numbers", ProcessorOptions::new()).run_inline(handler).await?;
+    /// # let counted = total.clone();
+    /// processor
+    ///     .run(move |message| {
+    ///         let total = total.clone();
+    ///         async move {
+    ///             let number: u32 = message.text()?.parse().map_err(|error| DeadLetter::new("not a number", error))?;
+    ///             *total.lock().unwrap() += number;
+    ///             Ok(())
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # assert_eq!(*counted.lock().unwrap(), 15);
+    ///
     /// // An async closure works while it captures nothing.
-    /// let handler = async |message: ProcessorMessage<R>| {
-    ///     println!("{}", message.text()?);
-    ///     Ok(())
-    /// };
-    /// # client.processor("numbers", ProcessorOptions::new()).run_inline(handler).await
-    /// # }
+    /// # client.sender("invoices")?.send("pay 100").await?;
+    /// let processor = client.processor("invoices", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .run(async |message| {
+    ///         println!("{}", message.text()?);
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// On tokio, smol and async-std handlers are spawned and have to be `Send + 'static`; on embassy they run in this
@@ -152,6 +233,32 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     ///
     /// # Errors
     /// As [`Processor::run`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::cell::Cell;
+    /// use servicebus_core::client::ProcessorOptions;
+    ///
+    /// # client.sender("orders")?.send_all(&["7", "8"]).await?;
+    /// let total = Cell::new(0);
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .run_inline(|message| {
+    ///         let total = &total; // borrowed: the handler stays here
+    ///         async move {
+    ///             total.set(total.get() + message.text()?.parse::<u32>()?);
+    ///             Ok(())
+    ///         }
+    ///     })
+    ///     .await?;
+    /// assert_eq!(total.get(), 15);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn run_inline<H, Fut>(self, handler: H) -> Result<(), Error<S>>
     where
         S: storage::LockRenewal,

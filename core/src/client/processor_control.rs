@@ -21,6 +21,28 @@ pub(super) enum Mode {
 }
 
 /// Pauses, resumes and stops a processor from elsewhere. It is a handle: clones control the same processor.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// # use core::time::Duration;
+/// # use servicebus_core::client::ProcessorOptions;
+/// let processor = client.processor("orders", ProcessorOptions::new());
+/// let control = processor.control();
+/// # let handle = world.clone();
+/// # let sleep = async move |time| handle.sleep(time).await;
+/// # world.spawn(async move {
+/// // In a task of its own: not during the nightly stock-taking.
+/// control.pause();
+/// sleep(Duration::from_secs(3_600)).await;
+/// control.resume();
+/// # sleep(Duration::from_secs(60)).await;
+/// # control.stop();
+/// # });
+/// processor.run(|_| async { Ok(()) }).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct ProcessorControl<R: Runtime> {
     pub(super) shared: Access<R>,
     mode: Arc<AtomicU8>,
@@ -62,22 +84,94 @@ impl<R: Runtime<Storage = S>, S: Storage> ProcessorControl<R> {
     }
 
     /// Takes no more messages, and releases the prefetched ones. Running handlers continue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use core::time::Duration;
+    /// # use servicebus_core::client::ProcessorOptions;
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// processor.control().pause(); // before it runs: it begins paused
+    /// # world.stop_soon(&processor.control());
+    /// processor.run(|_| async { unreachable!() }).await?;
+    /// # assert!(client.receiver("orders")?.receive(Duration::from_secs(1)).await?.is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn pause(&self) {
         self.set(1);
     }
 
     /// Continues after [`ProcessorControl::pause`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::ProcessorOptions;
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// let control = processor.control();
+    /// control.pause();
+    /// control.resume();
+    /// # world.stop_soon(&control);
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// processor.run(|_| async { Ok(()) }).await?;
+    /// # assert!(client.receiver("orders")?.peek(0, 1).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn resume(&self) {
         self.set(0);
     }
 
     /// Takes no more messages; `run` returns when the handlers that run have. They see it by
     /// [`ProcessorMessage::is_stopping`](super::ProcessorMessage::is_stopping).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::ProcessorOptions;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let processor = client.processor("orders", ProcessorOptions::new());
+    /// let control = processor.control();
+    /// processor
+    ///     .run(move |message| {
+    ///         let control = control.clone();
+    ///         async move {
+    ///             println!("only this one: {}", message.text()?);
+    ///             control.stop();
+    ///             Ok(())
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stop(&self) {
         self.set(2);
     }
 
     /// Whether it was stopped, or the client is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::client::ProcessorOptions;
+    /// let control = client.processor("orders", ProcessorOptions::new()).control();
+    /// assert!(!control.is_stopping());
+    /// control.stop();
+    /// assert!(control.is_stopping());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_stopping(&self) -> bool {
         self.mode() == Mode::Stopping || self.shared.with(|state| state.machine.ended().is_some())
     }

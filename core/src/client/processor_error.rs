@@ -12,6 +12,26 @@ use core::fmt;
 ///
 /// The text is one line, such as `orders: message order-1 (sequence number 7, delivery count 0): the handler failed: out
 /// of stock`.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+/// # use servicebus_core::servicebus::Message;
+/// # client.sender("orders")?.send(&Message::new("two of the blue ones").with_message_id("order-1")).await?;
+/// let processor = client.processor("orders", ProcessorOptions::new());
+/// # world.stop_soon(&processor.control());
+/// processor
+///     .on_error(|error| {
+///         let text = error.to_string();
+///         assert!(text.starts_with("orders: message order-1 (sequence number 1, delivery count "));
+///         assert!(text.ends_with("): the handler failed: out of stock"));
+///     })
+///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+///     .await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct ProcessorError<S: Storage> {
     cause: ProcessorErrorCause<S>,
     subject: Subject,
@@ -49,6 +69,27 @@ impl Subject {
 
 /// What went wrong in a processor, with the error that it comes from. The text is that of [`ProcessorError`] without the
 /// entity and the message, such as `the handler failed: out of stock`: for a log that has those as fields.
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use servicebus_core::client::ProcessorErrorCause;
+///
+/// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// let processor = client.processor("orders", ProcessorOptions::new());
+/// # world.stop_soon(&processor.control());
+/// processor
+///     .on_error(|error| match error.cause() {
+///         ProcessorErrorCause::Handler(failed) => eprintln!("tried again: {failed}"),
+///         ProcessorErrorCause::Receive(outage) if outage.is_transient() => {} // seen elsewhere
+///         _ => eprintln!("{error}"),
+///     })
+///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+///     .await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProcessorErrorCause<S: Storage> {
@@ -72,36 +113,169 @@ impl<S: Storage> ProcessorError<S> {
     }
 
     /// What went wrong.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::ProcessorErrorCause;
+    ///
+    /// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| assert!(matches!(error.cause(), ProcessorErrorCause::Handler(_))))
+    ///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn cause(&self) -> &ProcessorErrorCause<S> {
         &self.cause
     }
 
     /// What went wrong, by value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::ProcessorErrorCause;
+    ///
+    /// # use servicebus_core::client::ProcessorOptions;
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| {
+    ///         if let ProcessorErrorCause::Panicked(panic) = error.into_cause() {
+    ///             assert_eq!(panic.text(), "no such colour");
+    ///         }
+    ///     })
+    ///     .run(async |_| panic!("no such colour"))
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn into_cause(self) -> ProcessorErrorCause<S> {
         self.cause
     }
 
     /// The path of the queue or subscription.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+    /// # use servicebus_core::servicebus::Entity;
+    /// # client.sender("events")?.send("started").await?;
+    /// let processor = client.processor(Entity::subscription("events", "audit"), ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| assert_eq!(error.entity(), "events/Subscriptions/audit"))
+    ///     .run(|_| async { Err(HandlerError::new("out of paper")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn entity(&self) -> &str {
         &self.subject.entity
     }
 
     /// The session, in a session processor that has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, SessionProcessorOptions};
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| assert_eq!(error.session_id(), Some("customer-7")))
+    ///     .run(|_| async { Err(HandlerError::new("out of paint")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn session_id(&self) -> Option<&str> {
         self.subject.session_id.as_deref()
     }
 
     /// The id of the message whose handler or settlement failed; `None` where there is none, or the message has no id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("orders")?.send(&Message::new("two of the blue ones").with_message_id("order-1")).await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| assert_eq!(error.message_id(), Some("order-1")))
+    ///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn message_id(&self) -> Option<&str> {
         self.subject.message.as_ref()?.id.as_deref()
     }
 
     /// The sequence number of that message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| assert_eq!(error.sequence_number(), Some(1)))
+    ///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn sequence_number(&self) -> Option<i64> {
         self.subject.message.as_ref()?.sequence_number
     }
 
     /// How often that message was delivered before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, ProcessorOptions};
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// # let processor = client.processor("orders", ProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| match error.delivery_count() {
+    ///         Some(0) => {} // told when it fails again
+    ///         _ => eprintln!("{error}"),
+    ///     })
+    ///     .run(|_| async { Err(HandlerError::new("out of stock")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn delivery_count(&self) -> Option<u32> {
         Some(self.subject.message.as_ref()?.delivery_count)
     }

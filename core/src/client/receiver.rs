@@ -18,6 +18,23 @@ use core::future::Future;
 /// When the last clone is dropped, the link is closed in the background, and prefetched messages are released.
 ///
 /// A lost link or connection is restored in the background; a pending receive continues.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use core::time::Duration;
+/// use servicebus_core::client::DeadLetterOptions;
+///
+/// # client.sender("orders")?.send_all(&["two of the blue ones", "nonsense"]).await?;
+/// let receiver = client.receiver("orders")?;
+/// while let Some(message) = receiver.receive(Duration::from_secs(5)).await? {
+///     match message.text()? {
+///         "nonsense" => receiver.dead_letter(&message, DeadLetterOptions::new().with_reason("no order")).await?,
+///         _ => receiver.complete(&message).await?,
+///     }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub struct Receiver<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
 }
@@ -51,12 +68,36 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
     /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
     /// last longer. A receive that finds nothing by then returns nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let orders = client.receiver("orders")?.timeout(Duration::from_secs(2));
+    /// assert!(orders.receive(Duration::from_secs(60)).await?.is_none()); // after two seconds
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         Self { endpoint: self.endpoint.limited(limit) }
     }
 
     /// What is received from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// let audit = client.receiver(Entity::subscription("events", "audit"))?;
+    /// assert_eq!(audit.entity().to_string(), "events/Subscriptions/audit");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn entity(&self) -> &Entity<S> {
         &self.endpoint.entity
     }
@@ -73,6 +114,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let mut bytes = 0;
+    /// let wait = Some(Duration::from_secs(5));
+    /// let count = receiver.receive_each(10, wait, |message| bytes += message.data().len()).await?;
+    /// assert_eq!((count, bytes), (2, 6));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn receive_each(
         &self,
         max: u32,
@@ -112,6 +169,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// while let Some(message) = receiver.receive(Duration::from_secs(5)).await? {
+    ///     println!("{}", message.text()?);
+    ///     receiver.complete(&message).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn receive(&self, max_wait: Duration) -> Result<Option<ReceivedMessage<S>>, Error<S>> {
         in_span!("ServiceBus.receive", self.endpoint.entity, self.keeping(1, Some(max_wait)))
     }
@@ -126,6 +199,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy; calling again tries again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// assert_eq!(message.text()?, "two of the blue ones");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn next(&self) -> Result<ReceivedMessage<S>, Error<S>> {
         loop {
             let receive: Keeping<'_, R, Option<_>> = self.keeping(1, None);
@@ -164,6 +249,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended, without asking the service when
     /// that is known here; [`Argument::OtherEntity`](crate::servicebus::Argument::OtherEntity) for a message of another
     /// entity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// receiver.complete(&message).await?;
+    /// assert!(receiver.receive(Duration::from_secs(120)).await?.is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     // None of the settlements is an async function: each would be a state machine around the same future.
     pub fn complete(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Complete)
@@ -179,6 +279,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// receiver.abandon(&message).await?;
+    /// assert_eq!(receiver.next().await?.delivery_count(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn abandon(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Abandon { properties: &[] })
     }
@@ -193,6 +306,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::wire::Value;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// receiver.abandon_with(&message, &[("tried-by", Value::String("worker-3"))]).await?;
+    /// assert_eq!(receiver.next().await?.property("tried-by"), Some(Value::String("worker-3")));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn abandon_with<'c>(
         &'c self,
         message: &'c ReceivedMessage<S>,
@@ -211,6 +339,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let number = message.sequence_number().ok_or("no sequence number")?; // to be kept
+    /// receiver.defer(&message).await?;
+    ///
+    /// let messages = receiver.receive_deferred(&[number]).await?;
+    /// receiver.complete(&messages[0]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn defer(&self, message: &ReceivedMessage<S>) -> impl Future<Output = Settled<S>> {
         self.settle(message, Disposition::Defer { properties: &[] })
     }
@@ -225,6 +369,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::MessageState;
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// receiver.defer_with(&message, &[("waits-for", "payment".into())]).await?;
+    ///
+    /// let deferred = &receiver.peek(0, 1).await?[0];
+    /// assert_eq!(deferred.state(), MessageState::Deferred);
+    /// assert_eq!(deferred.property("waits-for"), Some("payment".into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn defer_with<'c>(
         &'c self,
         message: &'c ReceivedMessage<S>,
@@ -243,6 +404,24 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::DeadLetterOptions;
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// # client.sender("orders")?.send("nonsense").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// receiver.dead_letter(&message, DeadLetterOptions::new().with_reason("no order")).await?;
+    ///
+    /// let dead = client.receiver(Entity::queue("orders").dead_letter())?;
+    /// assert_eq!(dead.next().await?.dead_letter_reason(), Some("no order"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn dead_letter<'c>(
         &'c self,
         message: &'c ReceivedMessage<S>,
@@ -261,6 +440,20 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Disposition;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let token = receiver.next().await?.lock_token().ok_or("no lock")?;
+    /// receiver.settle_by_token(token, Disposition::Complete).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn settle_by_token(&self, token: LockToken, disposition: Disposition<'_>) -> Result<(), Error<S>>
     where
         S: Management,
@@ -278,6 +471,25 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let mut message = receiver.next().await?;
+    /// # world.sleep(Duration::from_secs(30)).await;
+    /// let before = message.locked_until();
+    /// let until = receiver.renew_lock(&mut message).await?;
+    /// assert!(Some(until) > before);
+    /// assert_eq!(message.locked_until(), Some(until));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn renew_lock(&self, message: &mut ReceivedMessage<S>) -> Result<Timestamp, Error<S>>
     where
         S: Management,
@@ -304,6 +516,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::LockLost`](super::ErrorKind::LockLost) when the lock has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let token = receiver.next().await?.lock_token().ok_or("no lock")?;
+    /// let until = receiver.renew_lock_by_token(token).await?;
+    /// println!("locked until {until}");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn renew_lock_by_token(&self, token: LockToken) -> Result<Timestamp, Error<S>>
     where
         S: Management,
@@ -335,6 +560,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let count = receiver.peek_each(0, 100, |message| println!("{message}")).await?;
+    /// assert_eq!(count, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn peek_each(
         &self,
         from: i64,
@@ -367,6 +604,25 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) when one of them is not deferred, or is locked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// # let receiver = client.receiver("orders")?;
+    /// # let mut numbers = Vec::new();
+    /// # for _ in 0..2 {
+    /// #     let message = receiver.next().await?;
+    /// #     numbers.extend(message.sequence_number());
+    /// #     receiver.defer(&message).await?;
+    /// # }
+    /// let mut bytes = 0;
+    /// receiver.receive_deferred_each(&numbers, |message| bytes += message.data().len()).await?;
+    /// assert_eq!(bytes, 6);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn receive_deferred_each(
         &self,
         sequence_numbers: &[i64],
@@ -402,6 +658,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # let sender = client.sender("orders")?;
+    /// # sender.send_all(&["one", "two", "three"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let deleted = receiver.delete_messages(2, sender.now()).await?;
+    /// assert_eq!(deleted, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn delete_messages(&self, max: u32, before: Timestamp) -> Result<u32, Error<S>>
     where
         S: Management,
@@ -426,6 +695,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     ///
     /// # Errors
     /// What the service says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # let sender = client.sender("orders")?;
+    /// # sender.send_all(&["one", "two", "three"]).await?;
+    /// let receiver = client.receiver("orders")?;
+    /// assert_eq!(receiver.purge(sender.now()).await?, 3);
+    /// assert!(receiver.peek(0, 1).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn purge(&self, before: Timestamp) -> Result<u64, Error<S>>
     where
         S: Management,
@@ -448,6 +730,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
     /// Bound: one attempt, and ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let receiver = client.receiver("orders")?;
+    /// receiver.close().await;
+    /// assert_eq!(receiver.next().await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }

@@ -9,16 +9,20 @@ use core::fmt;
 /// Where a receiver is made, the entity alone or its name stands for the options with their defaults.
 ///
 /// ```
-/// # use servicebus_core::client::{Client, Error, ReceiverOptions};
-/// # use servicebus_core::{machine::ReceiveMode, runtime::Runtime, servicebus::Entity, storage::Heap};
-/// # async fn example<R: Runtime<Storage = Heap>>(client: Client<R>) -> Result<(), Error<Heap>> {
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::ReceiverOptions;
+/// use servicebus_core::machine::ReceiveMode;
+/// use servicebus_core::servicebus::Entity;
+///
 /// let orders = client.receiver("orders")?;
 /// let dead = client.receiver(Entity::queue("orders").dead_letter())?;
 ///
-/// let deleting = ReceiverOptions::new("events").with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(100);
-/// let events = client.receiver(deleting)?;
+/// let audit = ReceiverOptions::new(Entity::subscription("events", "audit"));
+/// let audit = client.receiver(audit.with_mode(ReceiveMode::ReceiveAndDelete).with_prefetch(100))?;
+/// # client.sender("events")?.send("started").await?;
+/// # assert_eq!(audit.next().await?.text()?, "started");
 /// # Ok(())
-/// # }
+/// # });
 /// ```
 pub struct ReceiverOptions<S: Storage> {
     pub(super) entity: Entity<S>,
@@ -29,11 +33,37 @@ pub struct ReceiverOptions<S: Storage> {
 
 impl<S: Storage> ReceiverOptions<S> {
     /// Peek-lock mode, no prefetch, no identifier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::ReceiverOptions;
+    /// # use servicebus_core::storage::Heap;
+    /// use servicebus_core::machine::ReceiveMode;
+    ///
+    /// let options = ReceiverOptions::<Heap>::new("orders");
+    /// assert_eq!((options.mode(), options.prefetch()), (ReceiveMode::PeekLock, 0));
+    /// ```
     pub fn new(entity: impl Into<Entity<S>>) -> Self {
         Self { entity: entity.into(), mode: ReceiveMode::PeekLock, prefetch: 0, identifier: None }
     }
 
     /// Locks messages, or takes them at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ReceiverOptions;
+    /// use servicebus_core::machine::ReceiveMode;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let deleting = client.receiver(ReceiverOptions::new("orders").with_mode(ReceiveMode::ReceiveAndDelete))?;
+    /// let message = deleting.next().await?; // gone from the queue: there is nothing to complete
+    /// assert_eq!(message.lock_token(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_mode(self, mode: ReceiveMode) -> Self
     where
@@ -44,6 +74,22 @@ impl<S: Storage> ReceiverOptions<S> {
 
     /// Keeps this many messages ready beyond those that a call asks for; their locks run meanwhile. Zero fetches only
     /// what calls ask for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ReceiverOptions;
+    ///
+    /// # client.sender("orders")?.send_all(&["one", "two"]).await?;
+    /// let receiver = client.receiver(ReceiverOptions::new("orders").with_prefetch(100))?;
+    /// let first = receiver.next().await?;
+    /// let second = receiver.next().await?; // it came with the first
+    /// # assert_eq!(second.text()?, "two");
+    /// # drop(first);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_prefetch(self, messages: u32) -> Self
     where
@@ -53,27 +99,76 @@ impl<S: Storage> ReceiverOptions<S> {
     }
 
     /// Names the receiver in the service's logs and messages, with up to 128 characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::{ErrorKind, ReceiverOptions};
+    ///
+    /// let receiver = client.receiver(ReceiverOptions::new("orders").with_identifier("packer-3"))?;
+    /// # drop(receiver);
+    /// let too_long = ReceiverOptions::new("orders").with_identifier("3".repeat(129));
+    /// assert_eq!(client.receiver(too_long).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_identifier(self, identifier: impl Into<S::Literal>) -> Self {
         Self { identifier: Some(identifier.into()), ..self }
     }
 
     /// What is received from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::ReceiverOptions;
+    /// # use servicebus_core::storage::Heap;
+    /// assert_eq!(ReceiverOptions::<Heap>::new("orders").entity().to_string(), "orders");
+    /// ```
     pub const fn entity(&self) -> &Entity<S> {
         &self.entity
     }
 
     /// Locks messages, or takes them at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::ReceiverOptions;
+    /// # use servicebus_core::machine::ReceiveMode;
+    /// # use servicebus_core::storage::Heap;
+    /// let options = ReceiverOptions::<Heap>::new("orders").with_mode(ReceiveMode::ReceiveAndDelete);
+    /// assert_eq!(options.mode(), ReceiveMode::ReceiveAndDelete);
+    /// ```
     pub const fn mode(&self) -> ReceiveMode {
         self.mode
     }
 
     /// The number of messages that are kept ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::ReceiverOptions;
+    /// # use servicebus_core::storage::Heap;
+    /// assert_eq!(ReceiverOptions::<Heap>::new("orders").with_prefetch(100).prefetch(), 100);
+    /// ```
     pub const fn prefetch(&self) -> u32 {
         self.prefetch
     }
 
     /// What the service knows the receiver by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::ReceiverOptions;
+    /// # use servicebus_core::storage::Heap;
+    /// let options = ReceiverOptions::<Heap>::new("orders").with_identifier("packer-3");
+    /// assert_eq!(options.identifier(), Some("packer-3"));
+    /// ```
     pub fn identifier(&self) -> Option<&str> {
         self.identifier.as_ref().map(AsRef::as_ref)
     }

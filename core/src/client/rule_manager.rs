@@ -10,6 +10,18 @@ use crate::storage::{Management, Storage};
 use core::fmt;
 
 /// Adds, removes and lists the rules of a subscription. It needs the right to manage, and no link of its own.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::servicebus::{Entity, RuleFilterRef, RuleRef};
+///
+/// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+/// rules.add(&RuleRef::new("thousands", RuleFilterRef::Sql("total >= 1000"))).await?;
+/// rules.remove("$Default").await?; // it takes every message
+/// assert_eq!(rules.list().await?[0].name(), "thousands");
+/// # Ok(())
+/// # });
+/// ```
 pub struct RuleManager<R: Runtime> {
     client: Client<R>,
     subscription: Entity<StorageOf<R>>,
@@ -87,6 +99,19 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
     /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::{CorrelationRuleFilterRef, Entity, RuleFilterRef, RuleRef};
+    ///
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// let refunds = CorrelationRuleFilterRef::new().with_subject("refund");
+    /// rules.add(&RuleRef::new("refunds", RuleFilterRef::Correlation(refunds))).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<S>> {
         self.request(&AddRule { rule: *rule }).await.map(|_| ())
     }
@@ -99,6 +124,20 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// rules.remove("$Default").await?;
+    /// assert_eq!(rules.remove("$Default").await.unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove(&self, name: &str) -> Result<(), Error<S>> {
         self.request(&RemoveRule { name }).await.map(|_| ())
     }
@@ -112,6 +151,18 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when
     /// it sends the same rules again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::Entity;
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// let count = rules.list_each(|rule| println!("{}: {:?}", rule.name, rule.filter)).await?;
+    /// assert_eq!(count, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<S>> {
         let mut listed = Listed::default();
         loop {
@@ -134,6 +185,19 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     ///
     /// # Errors
     /// As [`RuleManager::list_each`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::Entity;
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// for rule in rules.list().await? {
+    ///     println!("{}: {:?}", rule.name(), rule.filter());
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "alloc")]
     pub async fn list(&self) -> Result<alloc::vec::Vec<crate::servicebus::Rule>, Error<S>> {
         let mut rules = alloc::vec::Vec::new();
@@ -162,6 +226,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// What the service says, after the retries of the policy; [`ErrorKind::Protocol`](super::ErrorKind::Protocol) when
     /// it sends the same ids again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let count = client.list_sessions_each("jobs", None, |id| println!("{id}")).await?;
+    /// assert_eq!(count, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn list_sessions_each(
         &self,
         entity: impl Into<Entity<S>>,
@@ -195,6 +271,17 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// As [`Client::list_sessions_each`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// assert_eq!(client.list_sessions("jobs", None).await?, ["customer-7"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "alloc")]
     pub async fn list_sessions(
         &self,

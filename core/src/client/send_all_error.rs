@@ -5,6 +5,18 @@ use crate::storage::Storage;
 use core::fmt;
 
 /// Not all of the messages of a call were sent.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// let lines = ["one", "two", "three"];
+/// let orders = client.sender("orders")?;
+/// if let Err(error) = orders.send_all(&lines).await {
+///     eprintln!("{error}"); // "after 0 messages: …"
+///     orders.send_all(&lines[error.stored()..]).await?;
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub struct SendAllError<S: Storage> {
     error: Error<S>,
     stored: usize,
@@ -16,6 +28,19 @@ impl<S: Storage> SendAllError<S> {
     }
 
     /// Why the next ones were not sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::{Argument, Message};
+    ///
+    /// let orders = [Message::new("one"), Message::new("two").with_message_id("7".repeat(1_000))];
+    /// let failed = client.sender("orders")?.send_all(&orders).await.unwrap_err();
+    /// assert_eq!(failed.error().argument(), Some(Argument::MessageId));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn error(&self) -> &Error<S> {
         &self.error
     }
@@ -23,6 +48,19 @@ impl<S: Storage> SendAllError<S> {
     /// How many messages are stored: the first ones that were given. The one behind them was not valid or too large, or
     /// begins the batch that was not taken; where the [outcome](Error::outcome) is unknown, that batch may be stored as
     /// well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Message;
+    ///
+    /// let orders = [Message::new("one"), Message::new("two").with_message_id("7".repeat(1_000))];
+    /// let failed = client.sender("orders")?.send_all(&orders).await.unwrap_err();
+    /// assert_eq!(failed.stored(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stored(&self) -> usize {
         self.stored
     }

@@ -19,6 +19,18 @@ use core::task::{Poll, Waker, ready};
 
 /// Sends messages to a queue or topic. It is a handle: clones share one link, and many sends may be under way at once.
 /// With the last clone dropped, the link is closed in the background.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::servicebus::Message;
+///
+/// let orders = client.sender("orders")?;
+/// orders.send("two of the blue ones").await?;
+/// orders.send(&Message::new("three more").with_message_id("order-7").with_property("priority", 1)).await?;
+/// orders.send_all(&["one", "two", "three"]).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct Sender<R: Runtime> {
     pub(super) endpoint: Endpoint<R>,
     /// One message is under way at once, and no other overtakes it.
@@ -174,6 +186,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
     /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
     /// last longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// # world.set_black_hole(true);
+    /// // Nothing answers: known after two seconds instead of minutes.
+    /// let error = orders.timeout(Duration::from_secs(2)).send("now or never").await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         self.with_endpoint(self.endpoint.limited(limit))
@@ -229,6 +258,16 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// Why there is no link, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let limits = client.sender("orders")?.size_limits().await?;
+    /// assert!(limits.message >= 256 * 1_024);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn size_limits(&self) -> Result<SizeLimits, Error<S>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         self.endpoint.attempts(&mut attaching).await?;
@@ -243,6 +282,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::size_limits`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let mut batch = orders.create_batch().await?;
+    /// for order in ["one", "two", "three"] {
+    ///     batch.try_add(order)?;
+    /// }
+    /// assert_eq!(batch.len(), 3);
+    /// orders.send_batch(batch).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_batch(&self) -> Result<MessageBatch<S>, Error<S>> {
         let mut attaching = Attaching { endpoint: &self.endpoint, limits: None };
         self.endpoint.attempts(&mut attaching).await?;
@@ -269,6 +323,24 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`]; the batch comes back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let mut batch = orders.create_batch().await?;
+    /// batch.try_add("one")?;
+    /// batch.try_add("two")?;
+    /// if let Err(unsent) = orders.send_batch(batch).await {
+    ///     let (error, batch) = unsent.into_parts();
+    ///     eprintln!("{} messages are left: {error}", batch.len());
+    /// }
+    /// # let receiver = client.receiver("orders")?;
+    /// # assert_eq!(receiver.receive_messages(10, core::time::Duration::from_secs(1)).await?.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
     pub fn send_batch(
         &self,
@@ -305,6 +377,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// # Errors
     /// As [`Sender::send`], with the number of messages that are stored: those before the first that is not valid or
     /// too large for a batch, or before the batch that was not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let lines = ["one", "two", "three"];
+    /// if let Err(error) = orders.send_all(&lines).await {
+    ///     eprintln!("{} of {} are stored: {}", error.stored(), lines.len(), error.error());
+    /// }
+    /// # let receiver = client.receiver("orders")?;
+    /// # assert_eq!(receiver.receive_messages(10, core::time::Duration::from_secs(1)).await?.len(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send_all(&self, messages: &[impl AsMessage]) -> Result<(), SendAllError<S>> {
         let mut stored = 0;
         while stored < messages.len() {
@@ -343,6 +430,20 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.schedule("good morning", sender.now() + Duration::from_secs(8 * 60 * 60)).await?;
+    /// assert!(receiver.receive(Duration::from_secs(60)).await?.is_none());
+    /// assert_eq!(receiver.next().await?.text()?, "good morning");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn schedule(&self, message: &(impl AsMessage + ?Sized), at: Timestamp) -> Result<i64, Error<S>>
     where
         S: Management,
@@ -363,6 +464,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let in_an_hour = orders.now() + Duration::from_secs(3_600);
+    /// let mut first = None;
+    /// orders.schedule_each(&["one", "two"], in_an_hour, |number| drop(first.get_or_insert(number))).await?;
+    /// orders.cancel_scheduled(&[first.ok_or("nothing was scheduled")?]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn schedule_each(
         &self,
         messages: &[impl AsMessage],
@@ -395,6 +511,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) for a number that is not there any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let number = orders.schedule("pay the invoice", orders.now() + Duration::from_secs(3_600)).await?;
+    /// orders.cancel_scheduled(&[number]).await?;
+    ///
+    /// let again = orders.cancel_scheduled(&[number]).await.unwrap_err();
+    /// assert_eq!(again.kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn cancel_scheduled(&self, sequence_numbers: &[i64]) -> Result<(), Error<S>>
     where
         S: Management,
@@ -410,6 +543,20 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
     /// Bound: one attempt, and ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// orders.send("the last one").await?;
+    /// orders.close().await;
+    /// assert_eq!(orders.send("one more").await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn close(&self) -> impl Future<Output = ()> {
         self.endpoint.close()
     }
@@ -441,6 +588,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// # Errors
     /// As [`Sender::send`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let in_an_hour = orders.now() + Duration::from_secs(3_600);
+    /// let numbers = orders.schedule_all(&["one", "two"], in_an_hour).await?;
+    /// assert_eq!(numbers.len(), 2);
+    /// orders.cancel_scheduled(&numbers).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn schedule_all(
         &self,
         messages: &[impl AsMessage],
@@ -467,6 +629,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
 impl<R: Runtime> Sender<R> {
     /// UTC by the clock of the runtime, as for [`Sender::schedule`]: the clock of tests and of devices may not be the
     /// system's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let tomorrow = orders.now() + Duration::from_secs(24 * 60 * 60);
+    /// orders.schedule("a reminder", tomorrow).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn now(&self) -> Timestamp {
         self.endpoint.shared.clock().utc
     }

@@ -17,6 +17,22 @@ use core::ops::Deref;
 ///
 /// The session's lock goes with its link: when that is lost, every call fails with
 /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost), and the session has to be accepted again.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use core::time::Duration;
+///
+/// # use servicebus_core::servicebus::Message;
+/// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+/// let session = client.accept_session("jobs", "customer-7").await?;
+/// while let Some(message) = session.receive(Duration::from_secs(1)).await? {
+///     session.complete(&message).await?;
+///     session.set_state(Some(b"painted")).await?;
+/// }
+/// session.close().await;
+/// # Ok(())
+/// # });
+/// ```
 pub struct SessionReceiver<R: Runtime> {
     receiver: Receiver<R>,
     id: <StorageOf<R> as Storage>::Text,
@@ -59,6 +75,18 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// A clone whose calls end within `limit`, whatever the retry policy allows: an attempt that is under way then ends
     /// with [`ErrorKind::Timeout`](super::ErrorKind::Timeout), and no pause before another attempt is begun that would
     /// last longer. A receive that finds nothing by then returns nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let session = client.accept_session("jobs", "customer-7").await?.timeout(Duration::from_secs(2));
+    /// session.set_state(Some(b"painted")).await?; // or an error after two seconds
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         let receiver = self.receiver.timeout(limit);
@@ -66,6 +94,16 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     }
 
     /// The session's id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// assert_eq!(session.session_id(), "customer-7");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn session_id(&self) -> &str {
         self.id.as_ref()
     }
@@ -74,11 +112,35 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// it was when the session was accepted, also when another has taken the session since.
     ///
     /// Whoever may listen to the entity and has the token can have the session: treat it as a secret.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let exclusive = client.accept_session("jobs", "customer-7").await?;
+    /// assert_eq!(exclusive.lock_token(), None);
+    ///
+    /// let shared = client.accept_non_exclusive_session("jobs", "customer-8").await?;
+    /// assert!(shared.lock_token().is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn lock_token(&self) -> Option<LockToken> {
         self.token
     }
 
     /// When the session's lock ends, by the service's answer to the accept or the last renewal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let until = session.locked_until().ok_or("no lock")?;
+    /// println!("there is time until {until}");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn locked_until(&self) -> Option<Timestamp> {
         let endpoint = &self.receiver.endpoint;
         endpoint.shared.with(|state| state.machine.session_of(endpoint.id).and_then(|(_, until)| until))
@@ -92,6 +154,22 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     ///
     /// # Errors
     /// [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost) when it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    ///
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// # world.sleep(Duration::from_secs(30)).await;
+    /// let before = session.locked_until();
+    /// let until = session.renew_session_lock().await?;
+    /// assert!(Some(until) > before);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn renew_session_lock(&self) -> Result<Timestamp, Error<S>>
     where
         S: Management,
@@ -114,6 +192,19 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// assert!(session.state().await?.is_none());
+    ///
+    /// session.set_state(Some(b"painted")).await?;
+    /// assert_eq!(session.state().await?.as_deref(), Some(&b"painted"[..]));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn state(&self) -> Result<Option<S::Payload>, Error<S>>
     where
         S: Management,
@@ -130,6 +221,18 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// session.set_state(Some(b"painted")).await?;
+    /// session.set_state(None).await?;
+    /// assert!(session.state().await?.is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn set_state(&self, state: Option<&[u8]>) -> Result<(), Error<S>>
     where
         S: Management,
@@ -143,6 +246,18 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
     /// Bound: one attempt, and ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// session.close().await;
+    /// let again = client.accept_session("jobs", "customer-7").await?; // free at once
+    /// # let _ = again;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn close(&self) {
         self.receiver.close().await;
     }

@@ -26,6 +26,18 @@ const ACCEPT: Duration = Duration::from_secs(60);
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// The handler of sessions that are opened or closed while a processor has none for them.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// use servicebus_core::client::{NoSessionHandler, SessionProcessorOptions};
+///
+/// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+/// let opened: NoSessionHandler<_> = |_| core::future::ready(Ok(())); // what it has from the start
+/// let processor = processor.on_session_opened(opened);
+/// # drop(processor);
+/// # Ok(())
+/// # });
+/// ```
 pub type NoSessionHandler<R> = fn(SessionReceiver<R>) -> Ready<Result<(), HandlerError>>;
 
 /// Receives the messages of sessions, one session after the other and several side by side, and calls a handler for
@@ -34,6 +46,26 @@ pub type NoSessionHandler<R> = fn(SessionReceiver<R>) -> Ready<Result<(), Handle
 /// `F` is the function that errors are reported to; without [`SessionProcessor::on_error`] they are logged. `O` and `C`
 /// handle sessions that are [opened](SessionProcessor::on_session_opened) and
 /// [closed](SessionProcessor::on_session_closing).
+///
+/// ```
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let client = world.client::<servicebus_core::storage::Heap>();
+/// use servicebus_core::client::SessionProcessorOptions;
+///
+/// # use servicebus_core::servicebus::Message;
+/// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+/// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+/// # world.stop_soon(&processor.control());
+/// processor
+///     .on_error(|error| eprintln!("{error}"))
+///     .run(|message| async move {
+///         println!("{}: {}", message.session_id().unwrap_or_default(), message.text()?);
+///         Ok(())
+///     })
+///     .await?;
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "it does nothing unless it is run"]
 pub struct SessionProcessor<
     R: Runtime,
@@ -61,6 +93,21 @@ impl<R: Runtime, F, O, C> fmt::Debug for SessionProcessor<R, F, O, C> {
 
 impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A processor of the sessions of a queue or subscription.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::client::{ReceiverOptions, SessionProcessorOptions};
+    ///
+    /// let options = SessionProcessorOptions::new().with_max_concurrent_sessions(2);
+    /// let processor = client.session_processor(ReceiverOptions::new("jobs").with_identifier("painter-3"), options);
+    /// # world.stop_soon(&processor.control());
+    /// processor.run(|_| async { Ok(()) }).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn session_processor(
         &self,
         receiver: impl Into<ReceiverOptions<S>>,
@@ -85,6 +132,24 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     /// accept whose attempts are used up, with growing pauses between them. A session that was held is reported once, as
     /// [`LockLost`](ProcessorErrorCause::LockLost), also where the connection was lost and not the lock.
     /// [`Processor::on_error`](super::Processor::on_error) has a filter, and a way to log each outage and its end once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::{HandlerError, SessionProcessorOptions};
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_error(|error| eprintln!("{:?}: {error}", error.session_id()))
+    ///     .run(|_| async { Err(HandlerError::new("out of paint")) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn on_error<G: Fn(ProcessorError<S>)>(self, on_error: G) -> SessionProcessor<R, G, O, C> {
         let Self { client, receiver, options, control, opened, closing, .. } = self;
         SessionProcessor { client, receiver, options, control, on_error, opened, closing }
@@ -92,6 +157,27 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
 
     /// Calls `handler` with each session when it is locked, before its first message, as to read its state. After an
     /// error the session is let go of with no message received, and the next one is accepted after a pause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::SessionProcessorOptions;
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_session_opened(|session| async move {
+    ///         println!("{} was left at {:?}", session.session_id(), session.state().await?);
+    ///         Ok(())
+    ///     })
+    ///     .run(|_| async { Ok(()) })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn on_session_opened<H, Fut>(self, handler: H) -> SessionProcessor<R, F, H, C>
     where
         H: Fn(SessionReceiver<R>) -> Fut,
@@ -104,6 +190,29 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     /// Calls `handler` with each session that was opened without an error before it is let go of, when no handler of
     /// its messages runs any more, as to write its state. It is called for a session that was lost as well: requests to
     /// the service then fail with [`ErrorKind::SessionLockLost`](super::ErrorKind::SessionLockLost).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::SessionProcessorOptions;
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .on_session_closing(|session| async move {
+    ///         session.set_state(Some(b"painted")).await?;
+    ///         Ok(())
+    ///     })
+    ///     .run(|_| async { Ok(()) })
+    ///     .await?;
+    /// # let session = client.accept_session("jobs", "customer-7").await?;
+    /// # assert_eq!(session.state().await?.as_deref(), Some(&b"painted"[..]));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn on_session_closing<H, Fut>(self, handler: H) -> SessionProcessor<R, F, O, H>
     where
         H: Fn(SessionReceiver<R>) -> Fut,
@@ -114,6 +223,25 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     }
 
     /// Pauses, resumes and stops it from elsewhere. Paused, it closes its sessions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use core::time::Duration;
+    /// # use servicebus_core::client::SessionProcessorOptions;
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// let control = processor.control();
+    /// # let handle = world.clone();
+    /// # world.spawn(async move {
+    /// #     handle.sleep(Duration::from_secs(60)).await;
+    /// control.stop(); // in another task, such as at a signal
+    /// # });
+    /// processor.run(|_| async { Ok(()) }).await?; // returns when it is stopped
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn control(&self) -> ProcessorControl<R> {
         self.control.clone()
     }
@@ -135,6 +263,30 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     ///
     /// # Errors
     /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::SessionProcessorOptions;
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// use servicebus_core::client::DeadLetter;
+    ///
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .run(|message| async move {
+    ///         match message.text()? {
+    ///             "paint it blue" => Ok(()),
+    ///             other => Err(DeadLetter::new("no such job", other).into()),
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn run<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<S>>
     where
         R: RunTask<HandlerFuture<Fut>> + RunTask<HandlerFuture<FutO>> + RunTask<HandlerFuture<FutC>>,
@@ -163,6 +315,30 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     ///
     /// # Errors
     /// As [`SessionProcessor::run`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// # use servicebus_core::client::SessionProcessorOptions;
+    /// # use servicebus_core::servicebus::Message;
+    /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
+    /// use core::cell::RefCell;
+    ///
+    /// let seen = RefCell::new(Vec::new());
+    /// let processor = client.session_processor("jobs", SessionProcessorOptions::new());
+    /// # world.stop_soon(&processor.control());
+    /// processor
+    ///     .run_inline(|message| {
+    ///         seen.borrow_mut().extend(message.session_id().map(str::to_owned));
+    ///         async { Ok(()) }
+    ///     })
+    ///     .await?;
+    /// assert_eq!(seen.into_inner(), ["customer-7"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn run_inline<H, Fut, FutO, FutC>(self, handler: H) -> Result<(), Error<S>>
     where
         S: LockRenewal + Sessions,

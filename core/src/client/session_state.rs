@@ -23,6 +23,18 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// # Errors
     /// As [`SessionReceiver::state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a state that is
     /// not JSON of this type; its source is `serde_json`'s error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// let done: Option<u32> = session.state_json().await?;
+    /// session.set_state_json(&(done.unwrap_or(0) + 1)).await?;
+    /// assert_eq!(session.state_json().await?, Some(1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error<S>>
     where
         S: Management,
@@ -40,6 +52,17 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// # Errors
     /// As [`SessionReceiver::set_state`], and [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a value that
     /// JSON cannot hold; its source is `serde_json`'s error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let session = client.accept_session("jobs", "customer-7").await?;
+    /// session.set_state_json(&["painted", "dried"]).await?;
+    /// assert_eq!(session.state().await?.as_deref(), Some(&br#"["painted","dried"]"#[..]));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn set_state_json(&self, state: &(impl Serialize + ?Sized)) -> Result<(), Error<S>>
     where
         S: Management,

@@ -10,7 +10,7 @@ use core::task::{Poll, Waker};
 
 /// A flag that one task waits for. Flag and waker change under the same lock, so no signal is lost.
 #[derive(Debug, Default)]
-pub struct Signal {
+pub(crate) struct Signal {
     given: bool,
     waker: Option<Waker>,
 }
@@ -46,6 +46,29 @@ impl Signal {
 const OUTSIDE: usize = 4;
 
 /// The machine, and the wakers of waiting tasks.
+///
+/// ```
+/// # use servicebus_core::machine::Clock;
+/// use servicebus_core::client::State;
+/// use servicebus_core::runtime::Runtime;
+/// use servicebus_core::storage::Heap;
+/// use servicebus_core::time::{Instant, Timestamp};
+/// use std::sync::{Arc, Mutex};
+///
+/// /// A runtime whose driver runs on another thread than the client.
+/// #[derive(Clone, Debug)]
+/// struct Own;
+///
+/// impl Runtime for Own {
+///     type Storage = Heap;
+///     type Shared = Arc<Mutex<State<Self>>>;
+///     # fn clock(&self) -> Clock {
+///     #     Clock { now: Instant::ZERO, utc: Timestamp::UNIX_EPOCH }
+///     # }
+///     # async fn sleep_until(&self, _: Instant) {}
+///     // …
+/// }
+/// ```
 // In this order: the connection, which is the largest part and is not there at first, comes last. Between others its
 // room would be copied with them when the state is made.
 #[repr(C)]
@@ -92,11 +115,44 @@ impl<R: Runtime<Storage = S>, S: Storage> State<R> {
     }
 
     /// Whether nothing uses it any more: the driver has ended, and the last handle is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::runtime::Shared;
+    ///
+    /// # let (client, state) = world.client_and_state(world.settings::<servicebus_core::storage::Heap>());
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// client.close().await;
+    /// assert!(!state.with(|state| state.is_over())); // there is a handle
+    ///
+    /// drop(client);
+    /// # world.settle().await;
+    /// assert!(state.with(|state| state.is_over()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_over(&self) -> bool {
         self.handles == 0 && self.machine.is_stopped()
     }
 
     /// The machine itself, for those that drive it by hand.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use servicebus_core::runtime::Shared;
+    ///
+    /// # let (client, state) = world.client_and_state(world.settings::<servicebus_core::storage::Heap>());
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// assert!(!state.with(|state| state.machine().is_over()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn machine(&mut self) -> &mut ClientMachine<S> {
         &mut self.machine
     }

@@ -21,6 +21,21 @@ use core::future::{Future, poll_fn};
 ///
 /// A transaction belongs to one queue or topic. To span several, make the client with cross-entity transactions: then
 /// all of them can be sent to, and only the first entity that is received from can be received from or peeked.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let transactions = client.transactions("orders")?;
+/// for pair in [["one", "another one"], ["two", "another two"]] {
+///     let transaction = transactions.begin().await?; // all share one link
+///     transaction.send(&orders, pair[0]).await?;
+///     transaction.send(&orders, pair[1]).await?;
+///     transaction.commit().await?;
+/// }
+/// # assert_eq!(client.receiver("orders")?.peek(0, 10).await?.len(), 4);
+/// # Ok(())
+/// # });
+/// ```
 pub struct TransactionController<R: Runtime> {
     endpoint: Endpoint<R>,
 }
@@ -42,6 +57,17 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// As [`Client::sender`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let transactions = client.transactions("orders")?;
+    /// let transaction = transactions.begin().await?;
+    /// # drop(transaction);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn transactions(&self, entity: impl Into<Entity<S>>) -> Result<TransactionController<R>, Error<S>>
     where
         S: Transactions,
@@ -64,6 +90,20 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) while the client has no sender and no
     /// receiver; otherwise as [`TransactionController::begin`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.send(&orders, "one").await?;
+    /// transaction.send(&orders, "two").await?;
+    /// transaction.commit().await?;
+    /// # assert_eq!(client.receiver("orders")?.peek(0, 10).await?.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn begin_transaction(&self) -> Result<Transaction<R>, Error<S>>
     where
         S: Transactions,
@@ -95,6 +135,18 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
     ///
     /// # Errors
     /// What the service says, after the retries of the policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let transactions = client.transactions("orders")?;
+    /// let transaction = transactions.begin().await?;
+    /// transaction.send(&client.sender("orders")?, "one").await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn begin(&self) -> Result<Transaction<R>, Error<S>> {
         let mut attempt = 0;
         loop {
@@ -123,6 +175,20 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
     /// Cancel safety: once polled, closing goes on when the future is dropped.
     ///
     /// Bound: one attempt, and ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let transactions = client.transactions("orders")?;
+    /// let transaction = transactions.begin().await?;
+    /// transaction.send(&client.sender("orders")?, "one").await?;
+    /// transactions.close().await; // it was not committed
+    /// # drop(transaction);
+    /// # assert!(client.receiver("orders")?.peek(0, 10).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn close(&self) {
         self.endpoint.close().await;
     }
@@ -130,6 +196,22 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
 
 /// A transaction. Dropped, it is rolled back. When the connection is lost, the service rolls it back and everything
 /// done under it from then on fails; nothing is tried again, since what was done before is gone.
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// # client.sender("orders")?.send("two of the blue ones").await?;
+/// let (receiver, sender) = (client.receiver("orders")?, client.sender("orders")?);
+/// let message = receiver.next().await?;
+///
+/// // The order is replaced: both happen, or neither.
+/// let transaction = client.begin_transaction().await?;
+/// transaction.complete(&receiver, &message).await?;
+/// transaction.send(&sender, "two of the green ones").await?;
+/// transaction.commit().await?;
+/// # assert_eq!(receiver.next().await?.text()?, "two of the green ones");
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "dropped, it is rolled back"]
 pub struct Transaction<R: Runtime> {
     controller: TransactionController<R>,
@@ -170,6 +252,21 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.send(&orders, "two of the blue ones").await?;
+    /// # let receiver = client.receiver("orders")?;
+    /// assert!(receiver.peek(0, 1).await?.is_empty()); // not yet
+    /// transaction.commit().await?;
+    /// assert_eq!(receiver.peek(0, 1).await?.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send(&self, sender: &Sender<R>, message: &(impl AsMessage + ?Sized)) -> Result<(), Error<S>> {
         let sending = Sending::new(&sender.endpoint, message, Some(self.id));
         sender.endpoint.attempt_once(sending).await
@@ -185,6 +282,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// As [`Sender::send`], at the first attempt; the batch comes back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let mut batch = orders.create_batch().await?;
+    /// batch.try_add("one")?;
+    /// batch.try_add("two")?;
+    ///
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.send_batch(&orders, batch).await?;
+    /// transaction.commit().await?;
+    /// # assert_eq!(client.receiver("orders")?.peek(0, 10).await?.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[allow(clippy::manual_async_fn, reason = "an async function would hold its argument twice")]
     pub fn send_batch(
         &self,
@@ -211,6 +325,22 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// As [`Sender::schedule`], at the first attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use core::time::Duration;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let transaction = client.begin_transaction().await?;
+    /// let reminder = transaction.schedule(&orders, "a reminder", orders.now() + Duration::from_secs(3_600)).await?;
+    /// transaction.commit().await?;
+    ///
+    /// orders.cancel_scheduled(&[reminder]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn schedule(
         &self,
         sender: &Sender<R>,
@@ -256,6 +386,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`], at the first attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::servicebus::Disposition;
+    ///
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.settle(&receiver, &message, Disposition::Abandon { properties: &[("tries", 1.into())] }).await?;
+    /// transaction.commit().await?;
+    /// assert_eq!(receiver.next().await?.property("tries"), Some(1.into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn settle(
         &self,
         receiver: &Receiver<R>,
@@ -277,6 +424,20 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// As [`Receiver::complete`], at the first attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// # client.sender("orders")?.send("two of the blue ones").await?;
+    /// let receiver = client.receiver("orders")?;
+    /// let message = receiver.next().await?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.complete(&receiver, &message).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn complete(&self, receiver: &Receiver<R>, message: &ReceivedMessage<S>) -> Result<(), Error<S>> {
         self.settle(receiver, message, Disposition::Complete).await
     }
@@ -297,6 +458,23 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// The service's error. When the answer was lost, it is unknown whether the transaction committed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// use servicebus_core::client::ErrorOutcome;
+    ///
+    /// let orders = client.sender("orders")?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.send(&orders, "one").await?;
+    /// match transaction.commit().await {
+    ///     Err(error) if error.outcome() == ErrorOutcome::Unknown => eprintln!("committed or not: {error}"),
+    ///     result => result?,
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn commit(self) -> Result<(), Error<S>> {
         self.discharge(false).await
     }
@@ -311,6 +489,19 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     ///
     /// # Errors
     /// The service's error; the service rolls back by itself in the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let transaction = client.begin_transaction().await?;
+    /// transaction.send(&orders, "one").await?;
+    /// transaction.roll_back().await?;
+    /// assert!(client.receiver("orders")?.peek(0, 1).await?.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn roll_back(self) -> Result<(), Error<S>> {
         self.discharge(true).await
     }
