@@ -42,10 +42,12 @@ mod processor_options;
 mod pump;
 mod receiver;
 mod receiver_options;
+mod receiver_requests;
 mod receiving;
 #[cfg(feature = "alloc")]
 mod room;
 mod rule_manager;
+mod scheduling;
 mod send_all_error;
 mod sender;
 mod sender_options;

@@ -352,8 +352,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     {
         let endpoint = &sender.endpoint;
         let (id, utc) = (endpoint.new_id(), sender.now());
-        let message =
-            super::sender::scheduled(message.as_message(), &id, at, utc).map_err(|failure| endpoint.error(failure))?;
+        let message = super::scheduling::scheduled(message.as_message(), &id, at, utc)
+            .map_err(|failure| endpoint.error(failure))?;
         let request = Schedule { messages: core::slice::from_ref(&message) };
         let (entity, transaction) = (&endpoint.entity, Some(self.id));
         let response = match Pending::start(&endpoint.shared, Some(endpoint.id), Some(endpoint.try_deadline())) {
