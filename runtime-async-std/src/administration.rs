@@ -1,11 +1,15 @@
 //! The administration client: entities at run time.
 //!
-//! ```no_run
+//! ```
 //! use core::time::Duration;
 //! use servicebus_async_std::administration::{AdministrationClient, QueueDescription, RuleFilter, TopicDescription};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let admin = AdministrationClient::connect("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let runtime = tokio::runtime::Runtime::new()?;
+//! # let emulator = runtime.block_on(servicebus_emulator::Emulator::start())?;
+//! # let connection_string = emulator.connection_string();
+//! # smol::block_on(async {
+//! let admin = AdministrationClient::connect(&connection_string)?;
 //! let orders = QueueDescription::new("orders").with_requires_session(true).with_lock_duration(Duration::from_secs(30));
 //! admin.create_if_missing(&orders).await?;
 //!
@@ -23,6 +27,7 @@
 //!     println!("{}: {:?}", queue.name, queue.status);
 //! }
 //! # Ok(())
+//! # })
 //! # }
 //! ```
 //!

@@ -55,6 +55,30 @@ servicebus_core::client_names!(AsyncIo, "servicebus_async_std");
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
 /// The runtime, for code that is generic over it: async-io, beneath smol and async-std.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+/// # let connection_string = emulator.connection_string();
+/// # smol::block_on(async {
+/// use servicebus_async_std::servicebus_core::client;
+/// use servicebus_async_std::servicebus_core::runtime::HeapRuntime;
+/// use servicebus_async_std::{AsyncIo, Client, Error};
+///
+/// /// For this runtime and for the simulations of tests.
+/// async fn place<R: HeapRuntime>(client: &client::Client<R>) -> Result<(), Error> {
+///     client.sender("orders")?.send("one").await
+/// }
+///
+/// let client: Client = servicebus_async_std::connect(connection_string)?;
+/// place::<AsyncIo>(&client).await?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncIo;
 
@@ -93,13 +117,21 @@ impl Options {
     /// TLS goes over the stream as it would over TCP. Where the stream is encrypted already and has proven the host's
     /// name, [`Tls::Stream`] says so.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), servicebus_async_std::Error> {
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+    /// # let connection_string = emulator.connection_string();
+    /// # smol::block_on(async {
     /// use servicebus_async_std::Options;
     ///
-    /// let options = Options::new("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
-    /// let client = options.with_connector(|host, port| async move { smol::net::TcpStream::connect((host, port)).await }).connect();
+    /// let through_the_vpn = |host: String, port| async move { smol::net::TcpStream::connect((host, port)).await };
+    /// let client = Options::new(connection_string)?.with_connector(through_the_vpn).connect();
+    /// client.sender("orders")?.send("one").await?;
     /// # Ok(())
+    /// # })
     /// # }
     /// ```
     #[must_use]
@@ -116,6 +148,27 @@ impl Options {
     /// Runs the driver on a thread of its own instead of a task of the executor: then handlers and other tasks that block
     /// the threads of the executor stop no renewal of a lock, no heartbeat and no settlement. The thread ends with the client.
     /// Where the system gives no thread, the client's calls fail with [`ErrorKind::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+    /// # let connection_string = emulator.connection_string();
+    /// # smol::block_on(async {
+    /// use servicebus_async_std::Options;
+    /// use std::time::Duration;
+    ///
+    /// let client = Options::new(connection_string)?.with_driver_thread().connect();
+    /// client.ready(Duration::from_secs(5)).await?;
+    /// // A handler that blocks its thread holds nothing up.
+    /// std::thread::sleep(Duration::from_millis(10));
+    /// client.close().await;
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     #[cfg(any(feature = "async-std", feature = "smol"))]
     #[must_use]
     pub fn with_driver_thread(mut self) -> Self {
@@ -125,6 +178,25 @@ impl Options {
 
     /// Makes the client. Its driver runs on the executor, or on a [thread of its own](Options::with_driver_thread), and
     /// connects when it is needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+    /// # let connection_string = emulator.connection_string();
+    /// # smol::block_on(async {
+    /// use servicebus_async_std::Options;
+    /// use std::time::Duration;
+    ///
+    /// let client = Options::new(connection_string)?.with_idle_timeout(Duration::from_secs(120)).connect();
+    /// client.sender("orders")?.send("one").await?;
+    /// client.close().await;
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     #[cfg(any(feature = "async-std", feature = "smol"))]
     pub fn connect(self) -> Client {
         let spawn = self.spawner();
@@ -136,6 +208,23 @@ impl Options {
     /// Makes a client whose tokens come from `credential` instead of the connection string, such as Entra ID's; of the
     /// connection string only the endpoint counts. `credential` is asked again before a token ends: a closure that returns
     /// a future, a [`Credential`], or with feature `azure-identity` an `AzureCredential`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn token_of_the_identity_provider() -> Result<(String, u64), std::io::Error> { Ok((String::new(), 0)) }
+    /// # fn example() -> Result<(), servicebus_async_std::Error> {
+    /// use servicebus_async_std::{Options, Timestamp, Token};
+    ///
+    /// let entra_id = || async {
+    ///     let (token, expires_at) = token_of_the_identity_provider()?;
+    ///     Ok::<_, std::io::Error>(Token::jwt(token, Timestamp::from_secs(expires_at as i64)))
+    /// };
+    /// let client = Options::for_namespace("contoso.servicebus.windows.net")?.connect_with_credential(entra_id);
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(any(feature = "async-std", feature = "smol"))]
     pub fn connect_with_credential(self, credential: impl Credential) -> Client {
         let spawn = self.spawner();
@@ -151,6 +240,26 @@ impl Options {
     }
 
     /// The client, and its driver for an executor of one's own: nothing happens unless it is polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+    /// # let connection_string = emulator.connection_string();
+    /// # smol::block_on(async {
+    /// use servicebus_async_std::Options;
+    ///
+    /// let (client, driver) = Options::new(connection_string)?.into_parts();
+    /// let executor = smol::LocalExecutor::new();
+    /// let driver = executor.spawn(driver);
+    /// executor.run(async { client.sender("orders")?.send("one").await }).await?;
+    /// # drop(driver);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     pub fn into_parts(self) -> (Client, impl Future<Output = ()> + Send + use<>) {
         let (client, shared, dialer) = self.prepare();
         (client, driver::run(shared, AsyncIo, dialer, NoCredential))
@@ -158,6 +267,21 @@ impl Options {
 
     /// As [`Options::into_parts`], with tokens as for a client that is
     /// [made with a credential](Options::connect_with_credential).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), servicebus_async_std::Error> {
+    /// use servicebus_async_std::{Options, Timestamp, Token};
+    ///
+    /// let entra_id = || async { Ok::<_, std::io::Error>(Token::jwt("eyJ0…", Timestamp::from_secs(1_767_225_600))) };
+    /// let options = Options::for_namespace("contoso.servicebus.windows.net")?;
+    /// let (client, driver) = options.into_parts_with_credential(entra_id);
+    /// smol::spawn(driver).detach();
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_parts_with_credential<C: Credential>(
         mut self,
         credential: C,
@@ -201,6 +325,29 @@ fn spawn(driver: Driver) {
 ///
 /// # Errors
 /// A connection string that is not valid; the text names the key.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # let emulator = runtime.block_on(servicebus_emulator::Emulator::builder().queue("orders").start())?;
+/// # let connection_string = emulator.connection_string();
+/// # smol::block_on(async {
+/// use std::time::Duration;
+///
+/// let client = servicebus_async_std::connect(connection_string)?;
+/// client.sender("orders")?.send("one").await?;
+///
+/// let receiver = client.receiver("orders")?;
+/// let order = receiver.receive(Duration::from_secs(5)).await?.ok_or("no order")?;
+/// assert_eq!(order.text()?, "one");
+/// receiver.complete(&order).await?;
+/// client.close().await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[cfg(any(feature = "async-std", feature = "smol"))]
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
     let connection_string = connection_string.into();

@@ -1,11 +1,14 @@
 //! The administration client: entities at run time.
 //!
-//! ```no_run
+//! ```
 //! use core::time::Duration;
 //! use servicebus_tokio::administration::{AdministrationClient, QueueDescription, RuleFilter, TopicDescription};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let admin = AdministrationClient::connect("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let emulator = servicebus_emulator::Emulator::start().await?;
+//! # let connection_string = emulator.connection_string();
+//! let admin = AdministrationClient::connect(&connection_string)?;
 //! let orders = QueueDescription::new("orders").with_requires_session(true).with_lock_duration(Duration::from_secs(30));
 //! admin.create_if_missing(&orders).await?;
 //!

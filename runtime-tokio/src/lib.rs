@@ -50,6 +50,28 @@ servicebus_core::client_names!(Tokio, "servicebus_tokio");
 pub type Dialer = servicebus_core::transport::Dialer<Tcp>;
 
 /// The runtime, for code that is generic over it.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let emulator = servicebus_emulator::Emulator::builder().queue("orders").start().await?;
+/// # let connection_string = emulator.connection_string();
+/// use servicebus_tokio::servicebus_core::client;
+/// use servicebus_tokio::servicebus_core::runtime::HeapRuntime;
+/// use servicebus_tokio::{Client, Error, Tokio};
+///
+/// /// For this runtime and for the simulations of tests.
+/// async fn place<R: HeapRuntime>(client: &client::Client<R>) -> Result<(), Error> {
+///     client.sender("orders")?.send("one").await
+/// }
+///
+/// let client: Client = servicebus_tokio::connect(connection_string)?;
+/// place::<Tokio>(&client).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
@@ -119,12 +141,18 @@ impl Options {
     /// TLS goes over the stream as it would over TCP. Where the stream is encrypted already and has proven the host's
     /// name, [`Tls::Stream`] says so.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), servicebus_tokio::Error> {
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = servicebus_emulator::Emulator::builder().queue("orders").start().await?;
+    /// # let connection_string = emulator.connection_string();
     /// use servicebus_tokio::Options;
     ///
-    /// let options = Options::new("Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…")?;
-    /// let client = options.with_connector(|host, port| async move { tokio::net::TcpStream::connect((host, port)).await }).connect();
+    /// let through_the_vpn = |host: String, port| async move { tokio::net::TcpStream::connect((host, port)).await };
+    /// let client = Options::new(connection_string)?.with_connector(through_the_vpn).connect();
+    /// client.sender("orders")?.send("one").await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -147,6 +175,25 @@ impl Options {
     /// then be called outside of a runtime, and so may the client's calls: what they wait for comes from that thread. Only
     /// `Processor::run` and `SessionProcessor::run` need a runtime of their caller, which they spawn handlers on;
     /// `run_inline` does not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = servicebus_emulator::Emulator::builder().queue("orders").start().await?;
+    /// # let connection_string = emulator.connection_string();
+    /// use servicebus_tokio::Options;
+    /// use std::time::Duration;
+    ///
+    /// let client = Options::new(connection_string)?.with_driver_thread().connect();
+    /// client.ready(Duration::from_secs(5)).await?;
+    /// // A handler that blocks its thread holds nothing up.
+    /// std::thread::sleep(Duration::from_millis(10));
+    /// client.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_driver_thread(mut self) -> Self {
         self.driver_thread = true;
@@ -158,6 +205,23 @@ impl Options {
     ///
     /// # Panics
     /// Outside of a tokio runtime, unless the driver has a thread of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = servicebus_emulator::Emulator::builder().queue("orders").start().await?;
+    /// # let connection_string = emulator.connection_string();
+    /// use servicebus_tokio::Options;
+    /// use std::time::Duration;
+    ///
+    /// let client = Options::new(connection_string)?.with_idle_timeout(Duration::from_secs(120)).connect();
+    /// client.sender("orders")?.send("one").await?;
+    /// client.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(self) -> Client {
         let spawn = self.spawner();
         let (client, shared, dialer) = self.prepare();
@@ -171,6 +235,23 @@ impl Options {
     ///
     /// # Panics
     /// As [`Options::connect`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn token_of_the_identity_provider() -> Result<(String, u64), std::io::Error> { Ok((String::new(), 0)) }
+    /// # fn example() -> Result<(), servicebus_tokio::Error> {
+    /// use servicebus_tokio::{Options, Timestamp, Token};
+    ///
+    /// let entra_id = || async {
+    ///     let (token, expires_at) = token_of_the_identity_provider()?;
+    ///     Ok::<_, std::io::Error>(Token::jwt(token, Timestamp::from_secs(expires_at as i64)))
+    /// };
+    /// let client = Options::for_namespace("contoso.servicebus.windows.net")?.connect_with_credential(entra_id);
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_with_credential(mut self, credential: impl Credential) -> Client {
         self.settings.external_tokens = true;
         let spawn = self.spawner();
@@ -207,6 +288,27 @@ fn on_a_thread(driver: Pin<Box<dyn Future<Output = ()> + Send>>) {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let emulator = servicebus_emulator::Emulator::builder().queue("orders").start().await?;
+/// # let connection_string = emulator.connection_string();
+/// use std::time::Duration;
+///
+/// let client = servicebus_tokio::connect(connection_string)?;
+/// client.sender("orders")?.send("one").await?;
+///
+/// let receiver = client.receiver("orders")?;
+/// let order = receiver.receive(Duration::from_secs(5)).await?.ok_or("no order")?;
+/// assert_eq!(order.text()?, "one");
+/// receiver.complete(&order).await?;
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub fn connect(connection_string: impl Into<String>) -> Result<Client, Error> {
     let connection_string = connection_string.into();
     ConnectionString::parse(&connection_string).map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
