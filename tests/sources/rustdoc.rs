@@ -57,7 +57,7 @@ struct ByRuntime(bool);
 impl<'ast> Visit<'ast> for ByRuntime {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.0 |= names.iter().any(|name| name == "StorageOf")
+        self.0 |= names.iter().any(|name| ["StorageOf", "LiteralOf", "DescriptionOf"].contains(&name.as_str()))
             || ["R::Storage", "Runtime::Storage", "Self::Storage"].contains(&names.join("::").as_str());
         visit::visit_path(self, path);
     }

@@ -366,7 +366,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # Ok(())
     /// # });
     /// ```
-    pub fn set_connection_string(&self, connection_string: impl Into<LiteralOf<R>>) -> Result<(), Error<S>> {
+    pub fn set_connection_string(&self, connection_string: impl Into<S::Literal>) -> Result<(), Error<S>> {
         let connection_string = connection_string.into();
         self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }
