@@ -1,4 +1,19 @@
 //! The namespaces and entities that an emulator starts with.
+//!
+//! # Examples
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use servicebus_emulator::Emulator;
+//! use servicebus_emulator::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
+//!
+//! let all = SubscriptionBlueprint { name: "all".into(), ..SubscriptionBlueprint::default() };
+//! let events = TopicBlueprint { name: "events".into(), subscriptions: vec![all], ..TopicBlueprint::default() };
+//! let shop = Blueprint { topics: vec![events], ..Blueprint::default() };
+//! let emulator = Emulator::builder().blueprint(shop).start().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::broker::Tier;
 use crate::broker::entities::{
@@ -9,6 +24,19 @@ use core::fmt;
 use servicebus_core::time::Timestamp;
 
 /// A subscription to be made.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::blueprint::SubscriptionBlueprint;
+/// use servicebus_emulator::broker::entities::SubscriptionDescription;
+///
+/// let audit = SubscriptionBlueprint {
+///     name: "audit".into(),
+///     description: SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() },
+///     rules: Vec::new(),
+/// };
+/// assert!(audit.description.requires_session);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SubscriptionBlueprint {
     /// Its name.
@@ -20,6 +48,19 @@ pub struct SubscriptionBlueprint {
 }
 
 /// A topic to be made.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::blueprint::{SubscriptionBlueprint, TopicBlueprint};
+///
+/// let names = ["all", "audit"];
+/// let events = TopicBlueprint {
+///     name: "events".into(),
+///     subscriptions: names.map(|name| SubscriptionBlueprint { name: name.into(), ..Default::default() }).to_vec(),
+///     ..TopicBlueprint::default()
+/// };
+/// assert_eq!(events.subscriptions.len(), 2);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicBlueprint {
     /// Its name.
@@ -31,6 +72,16 @@ pub struct TopicBlueprint {
 }
 
 /// Queues and topics to be made.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::blueprint::Blueprint;
+/// use servicebus_emulator::broker::Tier;
+///
+/// let queues = ["orders", "invoices"].map(|name| (name.to_owned(), Default::default())).to_vec();
+/// let shop = Blueprint { tier: Some(Tier::Premium), queues, ..Blueprint::default() };
+/// assert_eq!(shop.name, None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blueprint {
     /// The namespace's name.
@@ -48,6 +99,21 @@ pub struct Blueprint {
 }
 
 /// Which entity could not be made, and why.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::blueprint::Blueprint;
+/// use servicebus_emulator::{Emulator, StartError};
+/// # use servicebus_core::time::{Instant, Timestamp};
+/// # use servicebus_emulator::broker::Clock;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+///
+/// let shop = Blueprint { queues: vec![("two words".into(), Default::default())], ..Blueprint::default() };
+/// match Emulator::builder().blueprint(shop).broker(clock) {
+///     Err(StartError::Entity(error)) => assert_eq!(error.entity, "two words"),
+///     other => panic!("such a name is not allowed: {other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlueprintError {
@@ -74,6 +140,20 @@ impl Blueprint {
     ///
     /// # Errors
     /// The first entity that cannot be made.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::blueprint::Blueprint;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().broker(clock)?;
+    /// let shop = Blueprint { queues: vec![("orders".into(), Default::default())], ..Blueprint::default() };
+    /// broker.with_namespace(clock, |namespace| shop.build(namespace, clock.utc))?;
+    /// assert!(broker.namespace().exists("orders"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build(&self, namespace: &mut Namespace, utc: Timestamp) -> Result<(), BlueprintError> {
         let at = |entity: &str| {
             let entity = entity.to_owned();

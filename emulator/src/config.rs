@@ -1,5 +1,18 @@
 //! The configuration file of Microsoft's emulator: JSON with comments, without its caps on how many and how long. A key
 //! that is not known is an error that names its place.
+//!
+//! # Examples
+//! ```
+//! use servicebus_emulator::config;
+//!
+//! let file = r#"{
+//!     // Comments are allowed.
+//!     "UserConfig": { "Namespaces": [{ "Name": "shop", "Queues": [{ "Name": "orders" }] }] }
+//! }"#;
+//! let blueprints = config::parse(file)?;
+//! assert_eq!(blueprints[0].name.as_deref(), Some("shop"));
+//! # Ok::<(), config::ConfigError>(())
+//! ```
 // docs/evidence/wire-protocol.md §9
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
@@ -12,6 +25,15 @@ use core::time::Duration;
 use jsonc_parser::{JsonArray, JsonObject, JsonValue};
 
 /// What is wrong with a configuration, and where.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::config;
+///
+/// let file = r#"{ "UserConfig": { "Namespaces": [{ "Name": "shop", "Queue": [] }] } }"#;
+/// let error = config::parse(file).map_err(|error| error.to_string());
+/// assert_eq!(error, Err("UserConfig.Namespaces[0].Queue: this key is not known".to_owned()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
@@ -143,6 +165,19 @@ impl<'a> Section<'a> {
 ///
 /// # Errors
 /// [`ConfigError`], which names the place.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::config;
+/// use std::time::Duration;
+///
+/// let file = r#"{ "UserConfig": { "Namespaces": [{ "Name": "shop", "Queues": [
+///     { "Name": "orders", "Properties": { "LockDuration": "PT30S" } }
+/// ] }] } }"#;
+/// let (name, description) = &config::parse(file)?[0].queues[0];
+/// assert_eq!((name.as_str(), description.lock_duration), ("orders", Duration::from_secs(30)));
+/// # Ok::<(), config::ConfigError>(())
+/// ```
 pub fn parse(text: &str) -> Result<Vec<Blueprint>, ConfigError> {
     // Editors write a byte order mark (docs/evidence/field-reports.md F26).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

@@ -15,6 +15,22 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why an emulator could not be started.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use servicebus_emulator::{Emulator, StartError};
+///
+/// let first = Emulator::start().await?;
+/// match Emulator::builder().amqp_port(first.amqp_address().port()).start().await {
+///     Ok(emulator) => println!("{}", emulator.connection_string()),
+///     Err(StartError::Bind(error)) => println!("another program has the port: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -26,6 +42,8 @@ pub enum StartError {
     Identity(IdentityError),
     /// Two namespaces have come to have this name.
     NamespaceTwice(String),
+    /// A subscription of this name was added before any topic.
+    NoTopic(String),
 }
 
 impl fmt::Display for StartError {
@@ -35,6 +53,7 @@ impl fmt::Display for StartError {
             Self::Entity(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
             Self::NamespaceTwice(name) => write!(f, "two namespaces have the name '{name}'"),
+            Self::NoTopic(name) => write!(f, "the subscription '{name}' was added before any topic"),
         }
     }
 }
@@ -46,7 +65,7 @@ impl core::error::Error for StartError {
             Self::Bind(error) => error.source(),
             Self::Entity(error) => error.source(),
             Self::Identity(error) => error.source(),
-            Self::NamespaceTwice(_) => None,
+            Self::NamespaceTwice(_) | Self::NoTopic(_) => None,
         }
     }
 }
@@ -59,11 +78,32 @@ struct Start {
 }
 
 /// What is to be started. There is a default namespace; what is added after [`EmulatorBuilder::namespace`] is for another.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use servicebus_emulator::Emulator;
+/// use servicebus_emulator::broker::entities::QueueDescription;
+///
+/// let emulator = Emulator::builder()
+///     .queue("orders")
+///     .queue_with("jobs", QueueDescription { requires_session: true, ..QueueDescription::default() })
+///     .topic("events")
+///     .subscription("all")
+///     .start()
+///     .await?;
+/// assert!(emulator.connection_string().starts_with("Endpoint=sb://localhost:"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EmulatorBuilder {
     config: BrokerConfig,
     default: Start,
     others: Vec<Start>,
+    /// A subscription that no topic came before.
+    without_topic: Option<String>,
     /// The namespace that entities are added to; `None` for the default one.
     current: Option<usize>,
     host: String,
@@ -82,6 +122,7 @@ impl EmulatorBuilder {
             config: BrokerConfig::default(),
             default: Start::default(),
             others: Vec::new(),
+            without_topic: None,
             current: None,
             host: "127.0.0.1".into(),
             amqp_port: 0,
@@ -104,6 +145,17 @@ impl EmulatorBuilder {
     /// Adds a namespace with the key of the default one, or goes back to the one of this name: entities, keys and the tier
     /// that follow are its own. Clients choose it by the first label or labels of the host that they name, such
     /// as `NAME.servicebus.windows.net` or `NAME.localhost`; the default namespace answers at any other host.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").namespace("archive").queue("orders").start().await?;
+    /// assert_eq!(emulator.namespaces().collect::<Vec<_>>(), ["archive"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn namespace(mut self, name: &str) -> Self {
         let is = |start: &Start| start.config.name.eq_ignore_ascii_case(name);
@@ -119,12 +171,35 @@ impl EmulatorBuilder {
     }
 
     /// Adds a queue with the service's default settings.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").queue("invoices").start().await?;
+    /// assert!(emulator.with_broker(|broker, _| broker.namespace().exists("invoices")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn queue(self, name: &str) -> Self {
         self.queue_with(name, QueueDescription::default())
     }
 
     /// Adds a queue.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::entities::QueueDescription;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let twice = QueueDescription { max_delivery_count: 2, ..QueueDescription::default() };
+    /// let emulator = Emulator::builder().queue_with("orders", twice).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn queue_with(mut self, name: &str, description: QueueDescription) -> Self {
         self.current().blueprint.queues.push((name.to_owned(), description));
@@ -132,12 +207,35 @@ impl EmulatorBuilder {
     }
 
     /// Adds a topic with the service's default settings; subscriptions that are added next are its own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().topic("events").subscription("all").subscription("audit").start().await?;
+    /// assert!(emulator.with_broker(|broker, _| broker.namespace().exists("events")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn topic(self, name: &str) -> Self {
         self.topic_with(name, TopicDescription::default())
     }
 
     /// Adds a topic.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::entities::TopicDescription;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let once = TopicDescription { requires_duplicate_detection: true, ..TopicDescription::default() };
+    /// let emulator = Emulator::builder().topic_with("events", once).subscription("all").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn topic_with(mut self, name: &str, description: TopicDescription) -> Self {
         self.current().blueprint.topics.push(TopicBlueprint {
@@ -149,21 +247,68 @@ impl EmulatorBuilder {
     }
 
     /// Adds a subscription that takes everything to the topic that was added last.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().topic("events").subscription("all").start().await?;
+    /// assert!(emulator.with_broker(|broker, _| broker.namespace().subscription("events", "all").is_some()));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn subscription(self, name: &str) -> Self {
         self.subscription_with(name, SubscriptionDescription::default(), Vec::new())
     }
 
     /// Adds a subscription with these rules to the topic that was added last; without any rule it takes everything.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use servicebus_emulator::broker::entities::SubscriptionDescription;
+    /// use servicebus_emulator::filter::{Dialect, Filter, Rule, SqlFilter};
+    ///
+    /// let red = SqlFilter::parse("color = 'red'", Vec::new(), &Dialect::default())?;
+    /// let red = Rule { name: "red".into(), filter: Filter::Sql(red), action: None };
+    /// let emulator = Emulator::builder()
+    ///     .topic("events")
+    ///     .subscription_with("red", SubscriptionDescription::default(), vec![red])
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn subscription_with(mut self, name: &str, description: SubscriptionDescription, rules: Vec<Rule>) -> Self {
-        if let Some(topic) = self.current().blueprint.topics.last_mut() {
-            topic.subscriptions.push(SubscriptionBlueprint { name: name.to_owned(), description, rules });
+        match self.current().blueprint.topics.last_mut() {
+            Some(topic) => {
+                topic.subscriptions.push(SubscriptionBlueprint { name: name.to_owned(), description, rules });
+            }
+            None => self.without_topic = Some(name.to_owned()),
         }
         self
     }
 
     /// Adds everything of a blueprint to the namespace, which takes its name if it has one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use servicebus_emulator::blueprint::Blueprint;
+    ///
+    /// let shop = Blueprint { queues: vec![("orders".into(), Default::default())], ..Blueprint::default() };
+    /// let emulator = Emulator::builder().blueprint(shop).start().await?;
+    /// assert!(emulator.with_broker(|broker, _| broker.namespace().exists("orders")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn blueprint(mut self, blueprint: Blueprint) -> Self {
         let Start { config, blueprint: all } = self.current();
@@ -182,6 +327,20 @@ impl EmulatorBuilder {
 
     /// Adds the namespaces of a configuration file, as [`config::parse`](crate::config::parse) reads it; the first is the
     /// default one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use servicebus_emulator::config;
+    ///
+    /// let file = r#"{ "UserConfig": { "Namespaces": [{ "Name": "shop", "Queues": [{ "Name": "orders" }] }] } }"#;
+    /// let emulator = Emulator::builder().configuration(config::parse(file)?).start().await?;
+    /// assert!(emulator.with_broker(|broker, _| broker.namespace().exists("orders")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn configuration(mut self, blueprints: Vec<Blueprint>) -> Self {
         for (at, blueprint) in blueprints.into_iter().enumerate() {
@@ -195,6 +354,18 @@ impl EmulatorBuilder {
     }
 
     /// The pricing tier of the namespace: it decides sizes and limits. Standard by default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::Tier;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().tier(Tier::Premium).queue("scans").start().await?;
+    /// assert_eq!(emulator.with_broker(|broker, _| broker.namespace().tier()), Tier::Premium);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.current().config.tier = tier;
@@ -203,6 +374,21 @@ impl EmulatorBuilder {
 
     /// Whether every transaction of the namespace may span queues and topics. By default it is as with the service, which
     /// allows that on an AMQP session that begins with a coordinator, and there receives from one entity only.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder()
+    ///     .cross_entity_transactions(true)
+    ///     .queue("orders")
+    ///     .queue("invoices")
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cross_entity_transactions(mut self, allowed: bool) -> Self {
         self.current().config.cross_entity_transactions = allowed;
@@ -210,6 +396,27 @@ impl EmulatorBuilder {
     }
 
     /// Adds a key for the whole namespace.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use servicebus_emulator::broker::entities::{AuthorizationRule, Rights};
+    ///
+    /// let emulator = Emulator::builder()
+    ///     .queue("orders")
+    ///     .key(AuthorizationRule {
+    ///         key_name: "till".into(),
+    ///         primary_key: "TILL_KEY".into(),
+    ///         secondary_key: String::new(),
+    ///         rights: Rights::SEND,
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn key(mut self, rule: AuthorizationRule) -> Self {
         self.current().config.keys.push(rule);
@@ -218,6 +425,16 @@ impl EmulatorBuilder {
 
     /// The memory in bytes that clients can make the emulator hold; 1 GiB when it is not set. Over it come refusals with
     /// `amqp:resource-limit-exceeded`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().memory(64 << 20).queue("orders").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.config.memory = bytes;
@@ -225,6 +442,17 @@ impl EmulatorBuilder {
     }
 
     /// The address to listen on; loopback unless this is called. An IPv6 address may stand in brackets.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().host("127.0.0.1").start().await?;
+    /// assert!(emulator.amqp_address().ip().is_loopback());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.host = host.to_owned();
@@ -232,6 +460,17 @@ impl EmulatorBuilder {
     }
 
     /// The port for messages and administration; zero, the default, picks one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().amqp_port(0).start().await?;
+    /// assert_ne!(emulator.amqp_address().port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn amqp_port(mut self, port: u16) -> Self {
         self.amqp_port = port;
@@ -239,6 +478,17 @@ impl EmulatorBuilder {
     }
 
     /// A second port that takes the same, for programs that have a port for administration; zero, the default, picks one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().admin_port(0).start().await?;
+    /// assert_ne!(emulator.admin_address(), emulator.amqp_address());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn admin_port(mut self, port: u16) -> Self {
         self.admin_port = port;
@@ -247,6 +497,17 @@ impl EmulatorBuilder {
 
     /// Also listens on a port that takes TLS alone, as the service's do; port zero picks one. It may be called again for
     /// another port. The identity is presented on every port; without one a certificate is made at the start.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().tls(0, None).start().await?;
+    /// assert!(emulator.tls_address().is_some() && emulator.certificate_pem().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn tls(mut self, port: u16, identity: Option<Identity>) -> Self {
         self.tls_ports.push(port);
@@ -255,6 +516,20 @@ impl EmulatorBuilder {
     }
 
     /// The certificate that every port presents to clients that speak TLS; one is made at the start unless this is called.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use servicebus_emulator::server::Identity;
+    ///
+    /// let identity = Identity::self_signed(vec!["shop.test".into()])?;
+    /// let emulator = Emulator::builder().identity(identity).start().await?;
+    /// assert!(emulator.certificate_pem().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -263,6 +538,16 @@ impl EmulatorBuilder {
 
     /// Whether JSON web tokens are accepted, which the emulator cannot verify. Unless this is called, they are accepted
     /// where every port is on the loopback interface.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().unsigned_tokens(false).queue("orders").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn unsigned_tokens(mut self, accepted: bool) -> Self {
         self.unsigned_tokens = Some(accepted);
@@ -270,6 +555,19 @@ impl EmulatorBuilder {
     }
 
     /// Runs on a clock that stands at `utc` until [`Emulator::advance`] moves it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_core::time::Timestamp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let utc = Timestamp::from_secs(1_795_000_000);
+    /// let emulator = Emulator::builder().virtual_clock(utc).queue("orders").start().await?;
+    /// assert_eq!(emulator.clock().utc, utc);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn virtual_clock(mut self, utc: Timestamp) -> Self {
         self.clock = Some(ClockSource::standing_at(utc));
@@ -277,6 +575,16 @@ impl EmulatorBuilder {
     }
 
     /// Where randomness comes from; the clock when it is not told.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().seed(7).queue("orders").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -286,8 +594,24 @@ impl EmulatorBuilder {
     /// A broker with these entities and no sockets, for tests in virtual time.
     ///
     /// # Errors
-    /// [`StartError::Entity`] and [`StartError::NamespaceTwice`].
+    /// [`StartError::Entity`], [`StartError::NamespaceTwice`] and [`StartError::NoTopic`].
+    ///
+    /// # Examples
+    /// ```
+    /// use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// use servicebus_emulator::Emulator;
+    /// use servicebus_emulator::broker::Clock;
+    ///
+    /// let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// let mut broker = Emulator::builder().queue("orders").seed(7).broker(clock)?;
+    /// broker.handle_timeout(clock.after(Duration::from_secs(86_400)));
+    /// assert!(broker.namespace().exists("orders"));
+    /// # Ok::<(), servicebus_emulator::StartError>(())
+    /// ```
     pub fn broker(&self, clock: Clock) -> Result<Broker, StartError> {
+        if let Some(name) = &self.without_topic {
+            return Err(StartError::NoTopic(name.clone()));
+        }
         let seed = self.seed.unwrap_or(clock.utc.as_millis() as u64);
         let mut config = self.config.clone();
         config.accept_jwt = self.unsigned_tokens.unwrap_or(config.accept_jwt);
@@ -315,6 +639,17 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     /// [`StartError`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// println!("{}", emulator.connection_string());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn start(mut self) -> Result<Emulator, StartError> {
         let identity = match self.identity.take() {
             Some(identity) => identity,
@@ -358,6 +693,26 @@ impl EmulatorBuilder {
 }
 
 /// A running emulator; it stops when it is dropped.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use servicebus_emulator::Emulator;
+/// use std::time::Duration;
+///
+/// let emulator = Emulator::builder().queue("orders").start().await?;
+/// let client = servicebus_tokio::connect(emulator.connection_string())?;
+/// client.sender("orders")?.send("two of the blue ones").await?;
+///
+/// let orders = client.receiver("orders")?;
+/// if let Some(order) = orders.receive(Duration::from_secs(10)).await? {
+///     orders.complete(&order).await?;
+/// }
+/// emulator.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Emulator {
     host: Arc<Host>,
@@ -387,6 +742,16 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 impl Emulator {
     /// An emulator to be started.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::new()
     }
@@ -395,6 +760,21 @@ impl Emulator {
     ///
     /// # Errors
     /// [`StartError`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// emulator.with_broker(|broker, clock| {
+    ///     broker.with_namespace(clock, |namespace| {
+    ///         namespace.create_queue("orders", Default::default(), clock.utc)
+    ///     })
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
     }
@@ -409,6 +789,18 @@ impl Emulator {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let open = emulator.close().await;
+    /// assert_eq!((open.connections, open.locked_messages), (0, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(self) -> OpenCounts {
         let open = self.host.with(None, |broker| broker.open());
         self.host.enter(Phase::Draining);
@@ -422,6 +814,25 @@ impl Emulator {
     /// networks and in-memory pipes such as `tokio::io::duplex`. The future completes when the stream or the emulator ends.
     ///
     /// Cancel safety: a dropped future ends the connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let emulator = Emulator::start().await?;
+    /// let (mut ours, theirs) = tokio::io::duplex(65_536);
+    /// tokio::spawn(emulator.serve(theirs));
+    ///
+    /// ours.write_all(b"AMQP\x03\x01\x00\x00").await?;
+    /// let mut header = [0; 8];
+    /// ours.read_exact(&mut header).await?;
+    /// assert_eq!(&header, b"AMQP\x03\x01\x00\x00");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -430,42 +841,134 @@ impl Emulator {
     }
 
     /// The address for messages and administration.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// let socket = tokio::net::TcpStream::connect(emulator.amqp_address()).await?;
+    /// # drop(socket);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn amqp_address(&self) -> SocketAddr {
         self.amqp
     }
 
     /// The first address that takes TLS alone, if there is one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().tls(0, None).start().await?;
+    /// assert_eq!(emulator.tls_address().as_ref(), emulator.tls_addresses().first());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls_address(&self) -> Option<SocketAddr> {
         self.tls.first().copied()
     }
 
     /// The addresses that take TLS alone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().tls(0, None).tls(0, None).start().await?;
+    /// assert_eq!(emulator.tls_addresses().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls_addresses(&self) -> &[SocketAddr] {
         &self.tls
     }
 
     /// The certificate that clients have to trust when they speak TLS, unless an [`Identity`] was given.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// let pem = emulator.certificate_pem().unwrap_or_default();
+    /// assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn certificate_pem(&self) -> Option<&str> {
         self.host.identity().certificate_pem()
     }
 
     /// The second address for messages and administration.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// assert_eq!(emulator.admin_address().ip(), emulator.amqp_address().ip());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
     /// A connection string for messages and administration.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let client = servicebus_tokio::connect(emulator.connection_string())?;
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connection_string(&self) -> String {
         self.connection_string_to(self.amqp, "UseDevelopmentEmulator=true;")
     }
 
     /// A connection string with the second port, for programs that have a port for administration.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// let port = format!(":{};", emulator.admin_address().port());
+    /// assert!(emulator.admin_connection_string().contains(&port));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn admin_connection_string(&self) -> String {
         self.connection_string_to(self.admin, "UseDevelopmentEmulator=true;")
     }
 
     /// A connection string for messages and administration over TLS, as on Azure: to the first port that takes TLS alone,
     /// or to the port for everything.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().tls(0, None).start().await?;
+    /// assert!(!emulator.tls_connection_string().contains("UseDevelopmentEmulator"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls_connection_string(&self) -> String {
         self.connection_string_to(self.tls_address().unwrap_or(self.amqp), "")
     }
@@ -486,6 +989,17 @@ impl Emulator {
     }
 
     /// The further namespaces, in the order in which they were added.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().namespace("archive").namespace("audit").start().await?;
+    /// assert_eq!(emulator.namespaces().collect::<Vec<_>>(), ["archive", "audit"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn namespaces(&self) -> impl Iterator<Item = &str> {
         self.others.iter().map(|(name, _)| name.as_str())
     }
@@ -493,6 +1007,19 @@ impl Emulator {
     /// A connection string for messages and administration in a further namespace; `None` when there is none of this
     /// name. It names the host `NAME.localhost`, or `NAME` below the host that the emulator was given: clients must be
     /// able to resolve that.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().namespace("archive").start().await?;
+    /// let archive = emulator.connection_string_of("archive").unwrap_or_default();
+    /// assert!(archive.starts_with("Endpoint=sb://archive.localhost:"));
+    /// assert_eq!(emulator.connection_string_of("audit"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connection_string_of(&self, namespace: &str) -> Option<String> {
         let (name, key) = self.others.iter().find(|(name, _)| name.eq_ignore_ascii_case(namespace))?;
         let host = format!("{}:{}", host_within(name, bare_host(&self.name)), self.amqp.port());
@@ -500,11 +1027,37 @@ impl Emulator {
     }
 
     /// Removes every message from every entity, in all namespaces.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let client = servicebus_tokio::connect(emulator.connection_string())?;
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// emulator.purge();
+    /// assert!(client.receiver("orders")?.peeker().peek(1).await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn purge(&self) {
         self.in_all_namespaces(Namespace::purge);
     }
 
     /// Deletes every entity, in all namespaces.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// emulator.clear();
+    /// assert!(!emulator.with_broker(|broker, _| broker.namespace().exists("orders")));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clear(&self) {
         self.in_all_namespaces(Namespace::clear);
     }
@@ -518,16 +1071,57 @@ impl Emulator {
     }
 
     /// What was counted.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let client = servicebus_tokio::connect(emulator.connection_string())?;
+    /// let orders = client.sender("orders")?;
+    /// orders.send("two of the blue ones").await?;
+    /// orders.send("one red").await?;
+    /// let counted = emulator.statistics();
+    /// assert_eq!((counted.connections_accepted, counted.messages_sent), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn statistics(&self) -> Statistics {
         self.host.with(None, |broker| broker.statistics())
     }
 
     /// The time as the emulator has it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_core::time::Timestamp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().virtual_clock(Timestamp::from_secs(1_795_000_000)).start().await?;
+    /// assert_eq!(emulator.clock().utc, Timestamp::from_secs(1_795_000_000));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clock(&self) -> Clock {
         self.host.clock.now()
     }
 
     /// Moves a virtual clock, and carries out what becomes due, before this returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_core::time::{Duration, Timestamp};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().virtual_clock(Timestamp::from_secs(1_795_000_000)).start().await?;
+    /// emulator.advance(Duration::from_secs(86_400));
+    /// assert_eq!(emulator.clock().utc, Timestamp::from_secs(1_795_086_400));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn advance(&self, by: Duration) {
         self.host.clock.advance(by);
         let clock = self.host.clock.now();
@@ -535,22 +1129,84 @@ impl Emulator {
     }
 
     /// Works on the broker itself: entities, faults, counts. What follows for connections is sent afterwards.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// emulator.with_broker(|broker, clock| {
+    ///     broker.with_namespace(clock, |namespace| {
+    ///         namespace.create_queue("invoices", Default::default(), clock.utc)
+    ///     })
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_broker<T>(&self, work: impl FnOnce(&mut Broker, Clock) -> T) -> T {
         let clock = self.host.clock.now();
         self.host.with(None, |broker| work(broker, clock))
     }
 
     /// The next `operations` sends and management requests are answered with server-busy.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_tokio::{ErrorKind, Options, RetryPolicy};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let options = Options::new(emulator.connection_string())?.with_retry(RetryPolicy::none());
+    /// let orders = options.connect().sender("orders")?;
+    /// emulator.throttle(1);
+    /// let refused = orders.send("two of the blue ones").await.map_err(|error| error.kind());
+    /// assert_eq!(refused, Err(ErrorKind::Throttled));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn throttle(&self, operations: u64) {
         self.with_broker(|broker, _| broker.throttle(operations));
     }
 
     /// Detaches every link of an entity, as the service does when it moves one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let client = servicebus_tokio::connect(emulator.connection_string())?;
+    /// let orders = client.sender("orders")?;
+    /// orders.send("two of the blue ones").await?;
+    /// emulator.force_detach("orders");
+    /// orders.send("one red").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn force_detach(&self, path: &str) {
         self.with_broker(|broker, clock| broker.force_detach(path, clock));
     }
 
     /// Closes every connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().queue("orders").start().await?;
+    /// let client = servicebus_tokio::connect(emulator.connection_string())?;
+    /// let orders = client.sender("orders")?;
+    /// orders.send("two of the blue ones").await?;
+    /// emulator.drop_connections();
+    /// orders.send("one red").await?;
+    /// assert_eq!(emulator.statistics().connections_accepted, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn drop_connections(&self) {
         self.with_broker(|broker, clock| {
             for id in broker.connections() {

@@ -17,6 +17,20 @@
 //! What a namespace has counted is told in process by [`broker::Broker::statistics`], and over AMQP by the operation
 //! `com.servicebus-emulator:statistics` of any `$management` node, also of the namespace's own (address `$management`):
 //! the response's body is a map of longs with the names of [`broker::Statistics::entries`].
+//!
+//! # Examples
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use servicebus_emulator::Emulator;
+//!
+//! let emulator = Emulator::builder().queue("orders").start().await?;
+//! let client = servicebus_tokio::connect(emulator.connection_string())?;
+//! client.sender("orders")?.send("two of the blue ones").await?;
+//! assert_eq!(emulator.statistics().messages_sent, 1);
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(not(test), warn(clippy::let_underscore_must_use, clippy::unused_result_ok))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -24,6 +38,7 @@
 pub mod blueprint;
 pub mod broker;
 pub mod config;
+#[doc(hidden)]
 pub mod duration;
 #[cfg(feature = "server")]
 mod emulator;
@@ -36,6 +51,7 @@ pub mod server;
 pub use emulator::{Emulator, EmulatorBuilder, StartError};
 
 /// Keeps the examples of the README true.
+#[doc(hidden)]
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

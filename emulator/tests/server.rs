@@ -38,6 +38,12 @@ async fn the_greeting_is_the_services_own() {
 }
 
 #[tokio::test]
+async fn a_subscription_before_any_topic_is_refused() {
+    let other = Emulator::builder().topic("events").namespace("other").subscription("all").start().await;
+    assert_eq!(other.unwrap_err().to_string(), "the subscription 'all' was added before any topic");
+}
+
+#[tokio::test]
 async fn emulators_stand_side_by_side_and_stop_when_dropped() {
     let mut emulators = Vec::new();
     for _ in 0..10 {

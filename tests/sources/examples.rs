@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Type, UseTree, Visibility};
 
-const CRATES: [&str; 4] = ["core/src", "runtime-tokio/src", "runtime-async-std/src", "runtime-embassy/src"];
+const CRATES: [&str; 5] =
+    ["core/src", "emulator/src", "runtime-tokio/src", "runtime-async-std/src", "runtime-embassy/src"];
 
 /// The folders whose items have examples: the files in them, not those of folders below.
-const COVERED: [&str; 8] = [
+const COVERED: [&str; 13] = [
     "core/src",
     "core/src/client",
     "core/src/engine",
@@ -21,6 +22,11 @@ const COVERED: [&str; 8] = [
     "core/src/time",
     "core/src/transport",
     "core/src/wire",
+    "emulator/src",
+    "emulator/src/broker",
+    "emulator/src/broker/entities",
+    "emulator/src/filter",
+    "emulator/src/server",
 ];
 
 const LEFT_OUT: &str = include_str!("../doc-examples-left-out.tsv");

@@ -48,6 +48,21 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError`] for a bad or taken name and for settings that are not valid.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     let twice = QueueDescription { max_delivery_count: 2, ..QueueDescription::default() };
+    ///     namespace.create_queue("invoices", twice, clock.utc)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     // docs/evidence/field-reports.md F65
     pub fn create_queue(
         &mut self,
@@ -65,6 +80,21 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError`] for what is not there, not valid, or cannot be changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     let closed = QueueDescription { status: EntityStatus::SendDisabled, ..QueueDescription::default() };
+    ///     namespace.update_queue("orders", closed, clock.utc)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn update_queue(
         &mut self,
         path: &str,
@@ -92,6 +122,21 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::create_queue`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     namespace.create_topic("events", TopicDescription::default(), clock.utc)
+    /// })?;
+    /// assert_eq!(broker.namespace().topics().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     // docs/evidence/field-reports.md F65
     pub fn create_topic(
         &mut self,
@@ -110,6 +155,21 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::update_queue`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     let closed = TopicDescription { status: EntityStatus::Disabled, ..TopicDescription::default() };
+    ///     namespace.update_topic("events", closed, clock.utc)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn update_topic(
         &mut self,
         path: &str,
@@ -134,6 +194,19 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::NotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| namespace.delete("orders"))?;
+    /// assert!(!broker.namespace().exists("orders"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete(&mut self, path: &str) -> Result<(), EntityError> {
         let entity = name::key(path);
         if !self.exists(&entity) {
@@ -144,6 +217,19 @@ impl Namespace {
     }
 
     /// Removes every message and every session's state from every entity; who holds a session keeps it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| namespace.purge());
+    /// assert!(broker.namespace().exists("orders"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn purge(&mut self) {
         for store in self.filled_stores() {
             self.apply(Change::Purge { store });
@@ -151,6 +237,19 @@ impl Namespace {
     }
 
     /// Deletes every entity.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| namespace.clear());
+    /// assert_eq!(broker.namespace().queues().count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&mut self) {
         self.apply(Change::Clear);
     }
@@ -170,6 +269,21 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::create_queue`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     namespace.create_subscription("events", "audit", SubscriptionDescription::default(), None, clock.utc)
+    /// })?;
+    /// assert!(broker.namespace().subscription("events", "audit").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_subscription(
         &mut self,
         topic: &str,
@@ -205,6 +319,21 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::update_queue`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     let twice = SubscriptionDescription { max_delivery_count: 2, ..SubscriptionDescription::default() };
+    ///     namespace.update_subscription("events", "all", twice, clock.utc)
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn update_subscription(
         &mut self,
         topic: &str,
@@ -228,6 +357,19 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::NotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| namespace.delete_subscription("events", "all"))?;
+    /// assert!(broker.namespace().subscription("events", "all").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete_subscription(&mut self, topic: &str, subscription: &str) -> Result<(), EntityError> {
         if self.subscription(topic, subscription).is_none() {
             return Err(EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}")));
@@ -247,6 +389,21 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError`] for a bad or taken name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// let filter = Filter::Correlation(CorrelationFilter { label: Some("order".into()), ..Default::default() });
+    /// let orders = Rule { name: "orders".into(), filter, action: None };
+    /// broker.with_namespace(clock, |namespace| namespace.create_rule("events", "all", orders, clock.utc))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_rule(
         &mut self,
         topic: &str,
@@ -269,6 +426,20 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::RuleNotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # use servicebus_emulator::filter::{Filter, Rule};
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// let nothing = Rule { filter: Filter::False, ..Rule::default_rule() };
+    /// broker.with_namespace(clock, |namespace| namespace.update_rule("events", "all", nothing, clock.utc))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     // docs/evidence/pinned-behaviour.md ADM34
     pub fn update_rule(
         &mut self,
@@ -297,6 +468,19 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::RuleNotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # use servicebus_emulator::filter::Rule;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| namespace.delete_rule("events", "all", Rule::DEFAULT_NAME))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete_rule(&mut self, topic: &str, subscription: &str, rule: &str) -> Result<(), EntityError> {
         let found = self.subscription(topic, subscription);
         let found = found.ok_or_else(|| EntityError::NotFound(format!("{topic}/Subscriptions/{subscription}")))?;

@@ -1,5 +1,5 @@
 //! The changes of a namespace: of its messages, entities and rules. A change holds outcomes (sequence numbers, ids, lock tokens, times), so that the
-//! same changes in the same order lead to the same state: see [`super::apply`].
+//! same changes in the same order lead to the same state: see `apply`.
 
 use super::entities::store::{Ending, Taken};
 use super::entities::{Message, QueueDescription, StoreId, SubscriptionDescription, TopicDescription};

@@ -3,6 +3,15 @@
 use servicebus_core::time::{Duration, Instant, Timestamp};
 
 /// The two clocks at one moment.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::time::{Instant, Timestamp};
+/// use servicebus_emulator::broker::Clock;
+///
+/// let start = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// assert_eq!(start.now.as_micros(), 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// The monotonic clock: heartbeats, idle links, waits.
@@ -18,6 +27,15 @@ impl Clock {
     }
 
     /// The moment that is `elapsed` later.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::broker::Clock;
+    /// # let start = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// let tomorrow = start.after(Duration::from_secs(86_400));
+    /// assert_eq!(tomorrow.utc, Timestamp::from_secs(1_795_086_400));
+    /// ```
     #[must_use]
     pub fn after(self, elapsed: Duration) -> Self {
         Self { now: self.now + elapsed, utc: self.utc + elapsed }

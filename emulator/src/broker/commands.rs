@@ -38,6 +38,7 @@ impl Namespace {
     /// # Errors
     /// What the service would refuse it with.
     // docs/evidence/pinned-behaviour.md §12
+    #[doc(hidden)]
     pub fn send(&mut self, entity: &str, message: Message, utc: Timestamp) -> Result<i64, EntityError> {
         self.execute(utc, |plan| plan.send(entity, message))
     }
@@ -68,6 +69,7 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::send`].
+    #[doc(hidden)]
     pub fn schedule(&mut self, entity: &str, messages: Vec<Message>, utc: Timestamp) -> Result<Vec<i64>, EntityError> {
         let store = self.schedule_store(entity)?;
         self.execute(utc, |plan| {
@@ -86,11 +88,13 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::MessageNotFound`].
     // docs/evidence/pinned-behaviour.md SCH9
+    #[doc(hidden)]
     pub fn cancel_scheduled(&mut self, entity: &str, numbers: &[i64], utc: Timestamp) -> Result<(), EntityError> {
         self.execute(utc, |plan| plan.cancel(entity, numbers))
     }
 
     /// Locks the next message and encodes it.
+    #[doc(hidden)]
     pub fn receive(&mut self, id: StoreId, session: Option<&str>, utc: Timestamp) -> Option<(Bytes, LockToken, i64)> {
         let (_, number) = self.store(id)?.first(session)?;
         let token = self.new_token();
@@ -100,6 +104,7 @@ impl Namespace {
     }
 
     /// Takes the next message for good and encodes it.
+    #[doc(hidden)]
     pub fn take(&mut self, id: StoreId, session: Option<&str>) -> Option<(Bytes, Taken)> {
         let store = self.store(id)?;
         let (_, number) = store.first(session)?;
@@ -109,6 +114,7 @@ impl Namespace {
     }
 
     /// Puts a message back that was taken and not sent.
+    #[doc(hidden)]
     pub fn put_back(&mut self, id: StoreId, taken: Taken) {
         self.apply(Change::Restore { store: id, taken: Box::new(taken) });
     }
@@ -116,8 +122,9 @@ impl Namespace {
     /// Ends the lock of a message in one of these stores: a lock in a sub-queue may be ended through the entity.
     ///
     /// # Errors
-    /// As [`Namespace::check_settlement`].
+    /// As `check_settlement`.
     // docs/evidence/pinned-behaviour.md SET29
+    #[doc(hidden)]
     pub fn settle(
         &mut self,
         stores: &[StoreId],
@@ -174,6 +181,7 @@ impl Namespace {
     ///
     /// # Errors
     /// The first store's error when it is held in none.
+    #[doc(hidden)]
     pub fn find_lock(&self, stores: &[StoreId], token: LockToken) -> Result<StoreId, EntityError> {
         let mut first = None;
         for id in stores {
@@ -189,6 +197,7 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::find_lock`].
+    #[doc(hidden)]
     pub fn renew(&mut self, stores: &[StoreId], token: LockToken, utc: Timestamp) -> Result<Timestamp, EntityError> {
         let id = self.find_lock(stores, token)?;
         self.apply(Change::Renew { store: id, token, utc });
@@ -200,6 +209,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::MessageNotFound`].
+    #[doc(hidden)]
     pub fn receive_deferred(
         &mut self,
         id: StoreId,
@@ -232,6 +242,7 @@ impl Namespace {
     }
 
     /// Deletes messages in bulk; how many were deleted.
+    #[doc(hidden)]
     pub fn delete_batch(&mut self, id: StoreId, count: usize, cutoff: Timestamp, session: Option<&str>) -> usize {
         let doomed = self.store(id).map(|store| store.deletable(count, cutoff, session)).unwrap_or_default();
         for number in &doomed {
@@ -244,6 +255,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::OutOfRange`] when all states together take too much.
+    #[doc(hidden)]
     pub fn set_session_state(
         &mut self,
         id: StoreId,

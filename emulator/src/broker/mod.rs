@@ -9,13 +9,35 @@
 //! ```
 //!
 //! What one connection sends makes another's receiver get something: [`Broker::poll_ready`] names those.
+//!
+//! # Examples
+//! ```
+//! use servicebus_core::storage::Buffer;
+//! use servicebus_core::time::{Instant, Timestamp};
+//! use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
+//!
+//! let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+//! let mut broker = Broker::new(BrokerConfig::default(), 7);
+//! let id = broker.connect(clock).ok_or("there is no room")?;
+//!
+//! let (mut rx, mut tx) = (Broker::rx(), Broker::tx());
+//! let header = b"AMQP\x03\x01\x00\x00";
+//! rx.spare()[..8].copy_from_slice(header);
+//! rx.commit(8);
+//! broker.handle_input(id, clock, &mut rx)?;
+//! assert!(broker.poll_transmit(id, clock, &mut tx));
+//! assert!(tx.filled().starts_with(header));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod administration;
 mod admission;
 mod apply;
 mod attachments;
 mod backlog;
+#[doc(hidden)]
 pub mod budget;
+#[doc(hidden)]
 pub mod change;
 mod clock;
 mod commands;
@@ -62,6 +84,14 @@ pub use statistics::Statistics;
 pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};
 
 /// The largest frame in bytes, either way.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::storage::Buffer;
+/// use servicebus_emulator::broker::{Broker, MAX_FRAME_SIZE};
+///
+/// assert_eq!(Broker::rx().capacity(), MAX_FRAME_SIZE);
+/// ```
 // docs/evidence/service-evidence.md §1
 pub const MAX_FRAME_SIZE: usize = 65_536;
 
@@ -73,17 +103,59 @@ const MAX_LINKS: usize = 5_100;
 const MAX_DELIVERIES: usize = MAX_LINKS * protocol::attach::CREDIT as usize + 4 * protocol::peer::MAX_UNSETTLED;
 
 /// Names a connection. A stale id reads as gone.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// use std::collections::HashMap;
+///
+/// let mut sockets: HashMap<ConnectionId, &str> = HashMap::new();
+/// let id = broker.connect(clock).ok_or("there is no room")?;
+/// sockets.insert(id, "till 3");
+/// assert_eq!(broker.connections(), [id]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Key);
 
 impl ConnectionId {
     /// The connection's place among those that are open; places are used again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let first = broker.connect(clock).ok_or("there is no room")?;
+    /// assert_eq!(first.index(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn index(self) -> usize {
         self.0.index as usize
     }
 }
 
 /// Why there is no room for a connection.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Instant, Timestamp};
+/// use servicebus_emulator::broker::{Broker, BrokerConfig, Clock, NoRoom};
+///
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// let mut broker = Broker::new(BrokerConfig { max_connections: 0, ..BrokerConfig::default() }, 7);
+/// match broker.connect_to(clock, "localhost") {
+///     Ok(id) => println!("connection {}", id.index()),
+///     Err(NoRoom::Connections) => println!("close one first"),
+///     Err(NoRoom::Memory) => println!("receive some messages first"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoRoom {
@@ -105,6 +177,16 @@ impl core::fmt::Display for NoRoom {
 impl core::error::Error for NoRoom {}
 
 /// How a broker behaves.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::time::Duration;
+/// use servicebus_emulator::broker::{Broker, BrokerConfig};
+///
+/// let config = BrokerConfig { idle_time_out: Duration::from_secs(30), memory: 64 << 20, ..BrokerConfig::default() };
+/// let broker = Broker::new(config, 7);
+/// assert_eq!(broker.namespace().name(), "sbemulatorns");
+/// ```
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// The namespace of clients that name no other.
@@ -136,6 +218,23 @@ impl Default for BrokerConfig {
 }
 
 /// Namespaces and their connections. What names no namespace is for the default one.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::time::{Duration, Instant, Timestamp};
+/// use servicebus_emulator::broker::{Broker, BrokerConfig, Clock};
+///
+/// let mut clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// let mut broker = Broker::new(BrokerConfig::default(), 7);
+/// let id = broker.connect(clock).ok_or("there is no room")?;
+///
+/// clock = clock.after(Duration::from_secs(86_400));
+/// broker.handle_timeout(clock);
+/// let mut tx = Broker::tx();
+/// while broker.poll_transmit(id, clock, &mut tx) {}
+/// assert!(broker.is_closed(id));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Broker {
     namespaces: Namespaces,
@@ -150,6 +249,13 @@ pub struct Broker {
 
 impl Broker {
     /// A broker without entities. All randomness comes from the seed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::{Broker, BrokerConfig};
+    /// let broker = Broker::new(BrokerConfig::default(), 7);
+    /// assert_eq!(broker.namespace().queues().count(), 0);
+    /// ```
     pub fn new(config: BrokerConfig, seed: u64) -> Self {
         let budget = Budget::new(config.memory);
         Self {
@@ -164,47 +270,143 @@ impl Broker {
     }
 
     /// A receive buffer for a connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::storage::Buffer;
+    /// # use servicebus_emulator::broker::Broker;
+    /// let mut rx = Broker::rx();
+    /// rx.spare()[..4].copy_from_slice(b"AMQP");
+    /// rx.commit(4);
+    /// assert_eq!(rx.filled(), b"AMQP");
+    /// ```
     pub fn rx() -> HeapBuffer {
         Heap::rx(MAX_FRAME_SIZE)
     }
 
     /// A transmit buffer for a connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::storage::Buffer;
+    /// # use servicebus_emulator::broker::Broker;
+    /// let tx = Broker::tx();
+    /// assert!(tx.filled().is_empty());
+    /// ```
     pub fn tx() -> HeapBuffer {
         Heap::tx(4 * MAX_FRAME_SIZE)
     }
 
     /// What clients have made the process hold, and its limit: for whatever holds more on their behalf.
+    #[doc(hidden)]
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
     /// The namespaces, the default one first.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").broker(clock)?;
+    /// let names: Vec<_> = broker.namespace_ids().map(|id| broker.namespace_of(id).name().to_owned()).collect();
+    /// assert_eq!(names, ["sbemulatorns", "archive"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn namespace_ids(&self) -> impl Iterator<Item = NamespaceId> + use<> {
         self.namespaces.ids()
     }
 
     /// The namespace of this name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").broker(clock)?;
+    /// let archive = broker.find_namespace("Archive");
+    /// assert_eq!(archive.map(|id| broker.namespace_of(id).name()), Some("archive"));
+    /// assert_eq!(broker.find_namespace("audit"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
         self.namespaces.named(name)
     }
 
     /// The entities of the default namespace.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert!(broker.namespace().queue("orders").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn namespace(&self) -> &Namespace {
         self.namespace_of(NamespaceId::default())
     }
 
     /// The entities of a namespace.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// for id in broker.namespace_ids() {
+    ///     println!("{}: {} queues", broker.namespace_of(id).name(), broker.namespace_of(id).queues().count());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn namespace_of(&self, id: NamespaceId) -> &Namespace {
         &self.namespaces.get(id).namespace
     }
 
     /// Changes entities or messages of the default namespace; what follows from it for connections happens before this
     /// returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::QueueDescription;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.with_namespace(clock, |namespace| {
+    ///     namespace.create_queue("invoices", QueueDescription::default(), clock.utc)
+    /// })?;
+    /// assert!(broker.namespace().exists("invoices"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_namespace<T>(&mut self, clock: Clock, change: impl FnOnce(&mut Namespace) -> T) -> T {
         self.with_namespace_of(NamespaceId::default(), clock, change)
     }
 
     /// As [`Broker::with_namespace`], for any namespace.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").queue("orders").broker(clock)?;
+    /// if let Some(archive) = broker.find_namespace("archive") {
+    ///     broker.with_namespace_of(archive, clock, |namespace| namespace.clear());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_namespace_of<T>(
         &mut self,
         id: NamespaceId,
@@ -218,6 +420,18 @@ impl Broker {
     }
 
     /// What was counted, over all namespaces.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// broker.connect(clock);
+    /// assert_eq!(broker.statistics().connections_open, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn statistics(&self) -> Statistics {
         let counted = self.namespaces.all().map(Shared::counted);
         let sum = counted.fold(Statistics::default(), Statistics::plus);
@@ -225,12 +439,36 @@ impl Broker {
     }
 
     /// What was counted in a namespace.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").broker(clock)?;
+    /// broker.connect_to(clock, "archive.localhost")?;
+    /// let archive = broker.find_namespace("archive").map(|id| broker.statistics_of(id));
+    /// assert_eq!(archive.map(|counted| counted.connections_open), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn statistics_of(&self, id: NamespaceId) -> Statistics {
         let shared = self.namespaces.get(id);
         Statistics { connections_open: shared.connections, ..shared.counted() }
     }
 
     /// Transactions that are open.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert_eq!(broker.open_transactions(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_transactions(&self) -> usize {
         self.namespaces.all().map(|shared| shared.transactions.len()).sum()
     }
@@ -247,6 +485,18 @@ impl Broker {
     }
 
     /// A new connection; `None` when there are too many, or when the memory budget is used up.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock);
+    /// assert!(id.is_some_and(|id| !broker.is_closed(id)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn connect(&mut self, clock: Clock) -> Option<ConnectionId> {
         self.connect_to(clock, "").ok()
     }
@@ -256,6 +506,19 @@ impl Broker {
     ///
     /// # Errors
     /// Why there is no room for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").broker(clock)?;
+    /// broker.connect_to(clock, "archive.servicebus.windows.net")?;
+    /// let default = broker.find_namespace("sbemulatorns").map(|id| broker.statistics_of(id).connections_open);
+    /// assert_eq!(default, Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn connect_to(&mut self, clock: Clock, host: &str) -> Result<ConnectionId, NoRoom> {
         let transport = self.namespaces.at_host(host);
         let namespace = transport.unwrap_or_default();
@@ -292,6 +555,23 @@ impl Broker {
     ///
     /// # Errors
     /// Why the connection is over. What it still has to say is sent by [`Broker::poll_transmit`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_core::storage::Buffer;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock).ok_or("there is no room")?;
+    /// let mut rx = Broker::rx();
+    /// rx.spare()[..8].copy_from_slice(b"HTTP/1.1");
+    /// rx.commit(8);
+    /// let error = broker.handle_input(id, clock, &mut rx).map_err(|error| error.to_string());
+    /// assert_eq!(error, Err("the peer speaks HTTP, not AMQP".to_owned()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_input(&mut self, id: ConnectionId, clock: Clock, rx: &mut HeapBuffer) -> Result<(), ConnectionError> {
         self.advance(self.namespace_id(id), clock);
         let Self { namespaces, peers, .. } = self;
@@ -466,6 +746,19 @@ impl Broker {
     }
 
     /// Writes what a connection has to say into `tx`; true when there is something: send it and call again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock).ok_or("there is no room")?;
+    /// let mut tx = Broker::tx();
+    /// assert!(!broker.poll_transmit(id, clock, &mut tx));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_transmit(&mut self, id: ConnectionId, clock: Clock, tx: &mut HeapBuffer) -> bool {
         let mut wrote = false;
         loop {
@@ -502,6 +795,20 @@ impl Broker {
     }
 
     /// A connection that may have something to send since the last call.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// # let id = broker.connect(clock).ok_or("there is no room")?;
+    /// broker.close_connection(id, clock);
+    /// assert_eq!(broker.poll_ready(), Some(id));
+    /// assert_eq!(broker.poll_ready(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_ready(&mut self) -> Option<ConnectionId> {
         loop {
             let id = self.ready.pop_front()?;
@@ -523,11 +830,37 @@ impl Broker {
     }
 
     /// Whether a connection is over: send what [`Broker::poll_transmit`] still has, then drop it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock).ok_or("there is no room")?;
+    /// broker.disconnect(id, clock);
+    /// assert!(broker.is_closed(id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_closed(&self, id: ConnectionId) -> bool {
         self.peers.find(id.0).is_none_or(|peer| peer.closed || peer.engine.is_closed())
     }
 
     /// The transport of a connection is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock).ok_or("there is no room")?;
+    /// broker.disconnect(id, clock);
+    /// assert!(broker.connections().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn disconnect(&mut self, id: ConnectionId, clock: Clock) {
         let namespace = self.namespace_id(id);
         self.advance(namespace, clock);
@@ -546,6 +879,18 @@ impl Broker {
     }
 
     /// The connections that are open.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let (first, second) = (broker.connect(clock), broker.connect(clock));
+    /// assert_eq!(broker.connections(), [first, second].into_iter().flatten().collect::<Vec<_>>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn connections(&self) -> Vec<ConnectionId> {
         (0..self.peers.end()).filter_map(|index| self.peers.key(index).map(ConnectionId)).collect()
     }

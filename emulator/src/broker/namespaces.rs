@@ -11,10 +11,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Names a namespace of a broker. They stay as long as it does.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// let default = NamespaceId::default();
+/// assert_eq!(broker.namespace_of(default).name(), NamespaceConfig::DEFAULT_NAME);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespaceId(usize);
 
 /// How a namespace behaves.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::{Broker, BrokerConfig, NamespaceConfig, Tier};
+///
+/// let shop = NamespaceConfig { tier: Tier::Premium, ..NamespaceConfig::named("shop") };
+/// let broker = Broker::new(BrokerConfig { namespace: shop, ..BrokerConfig::default() }, 7);
+/// assert_eq!(broker.namespace().name(), "shop");
+/// ```
 #[derive(Clone, Debug)]
 pub struct NamespaceConfig {
     /// Its name: with several namespaces, clients choose it by the first label or labels of the host that they
@@ -33,9 +54,22 @@ pub struct NamespaceConfig {
 
 impl NamespaceConfig {
     /// The name of the namespace of Microsoft's emulator.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::NamespaceConfig;
+    /// assert_eq!(NamespaceConfig::default().name, NamespaceConfig::DEFAULT_NAME);
+    /// ```
     pub const DEFAULT_NAME: &str = "sbemulatorns";
 
     /// A namespace of the Standard tier with the key name and key of Microsoft's emulator.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::NamespaceConfig;
+    /// let archive = NamespaceConfig::named("archive");
+    /// assert_eq!(archive.keys[0].key_name, "RootManageSharedAccessKey");
+    /// ```
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -11,6 +11,19 @@ use core::fmt::{self, Write as _};
 use servicebus_core::storage::Table;
 
 /// What is open at a broker.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// broker.connect(clock);
+/// let text = "1 connections, 0 links, 0 locked messages, 0 transactions";
+/// assert_eq!(broker.open().to_string(), text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenCounts {
@@ -99,6 +112,19 @@ impl Page {
 
 impl Broker {
     /// What is open.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert_eq!(broker.open(), OpenCounts::default());
+    /// broker.connect(clock);
+    /// assert_eq!(broker.open().connections, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&self) -> OpenCounts {
         let namespaces = self.namespaces.all();
         let locks = namespaces.flat_map(|shared| entities(&shared.namespace)).map(|entity| entity.locks);
@@ -125,17 +151,42 @@ impl Broker {
     }
 
     /// Bytes of the memory budget in use for one purpose, over all namespaces and outside of them.
+    #[doc(hidden)]
     pub fn memory_used_for(&self, holding: Holding) -> usize {
         let namespaces = self.namespaces.all().map(|shared| shared.budget.used_for(holding));
         namespaces.sum::<usize>() + self.budget().used_for(holding)
     }
 
     /// Metrics of all namespaces in Prometheus' text format.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let page = broker.metrics();
+    /// assert!(page.contains("servicebus_connections{namespace=\"sbemulatorns\"} 0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics(&self) -> String {
         self.page_of(None)
     }
 
     /// Metrics of a namespace in Prometheus' text format.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().namespace("archive").broker(clock)?;
+    /// let page = broker.find_namespace("archive").map(|id| broker.metrics_of(id)).unwrap_or_default();
+    /// assert!(page.contains("servicebus_connections{namespace=\"archive\"} 0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics_of(&self, id: NamespaceId) -> String {
         self.page_of(Some(id))
     }

@@ -14,12 +14,31 @@ impl Broker {
     /// Answers a request of the management API; what follows from it for connections happens before this returns.
     /// `scheme` is the one that the client used, `http` or `https`. The emulator has requests of its own, which its README
     /// lists under "Management endpoint".
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_core::servicebus::administration::{Method, Request};
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let request = Request {
+    ///     method: Method::Get,
+    ///     path_and_query: "/orders?api-version=2021-05".into(),
+    ///     headers: Default::default(),
+    ///     body: Vec::new(),
+    /// };
+    /// assert_eq!(broker.manage(clock, "http", &request).status, 401);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn manage(&mut self, clock: Clock, scheme: &str, request: &Request) -> Response {
         self.manage_from(clock, scheme, request, false).0
     }
 
     /// Answers a request of the management API, with the text of the status line where it is not the status's own. A
     /// client on this machine (`local`) may read counters and metrics without a token.
+    #[doc(hidden)]
     pub fn manage_from(
         &mut self,
         clock: Clock,
@@ -60,6 +79,7 @@ impl Broker {
     }
 
     /// Whether a request of the management API shows a token that grants anything. It is asked before its body is kept.
+    #[doc(hidden)]
     pub fn is_authorized(&self, clock: Clock, request: &Request) -> bool {
         let id = self.namespace_of_request(request);
         let Shared { namespace, keys, accept_jwt, names, .. } = self.namespaces.get(id);

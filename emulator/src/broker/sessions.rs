@@ -21,6 +21,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::SessionCannotBeLocked`].
+    #[doc(hidden)]
     pub fn accept_session(
         &mut self,
         id: StoreId,
@@ -37,6 +38,7 @@ impl Namespace {
 
     /// Lets others take a locked session over; by which token: the one it has, or else a new one. `None` when it is not
     /// locked.
+    #[doc(hidden)]
     pub fn share_session(&mut self, id: StoreId, session: &str, utc: Timestamp) -> Option<LockToken> {
         let token = self.new_token();
         self.step(id, session, SessionStep::Share { token }, utc);
@@ -47,6 +49,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::SessionLockLost`] when no lock goes by this token (any more).
+    #[doc(hidden)]
     pub fn take_over_session(
         &mut self,
         id: StoreId,
@@ -63,6 +66,7 @@ impl Namespace {
     }
 
     /// Lets a session go.
+    #[doc(hidden)]
     pub fn release_session(&mut self, id: StoreId, session: &str, holder: u64, utc: Timestamp) {
         self.step(id, session, SessionStep::Release { holder }, utc);
         self.run_relays(utc);
@@ -72,6 +76,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::SessionLockLost`].
+    #[doc(hidden)]
     pub fn renew_session(&mut self, id: StoreId, session: &str, utc: Timestamp) -> Result<Timestamp, EntityError> {
         self.session_end(id, session)?;
         self.step(id, session, SessionStep::Renew, utc);

@@ -289,6 +289,23 @@ impl Broker {
     }
 
     /// Forgets the receivers of an entity without a word to anybody: their links look well and get nothing any more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::Duration;
+    /// # use servicebus_core::storage::Heap;
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<Heap>();
+    /// # let orders = client.receiver("orders")?;
+    /// # orders.receive(Duration::from_secs(1)).await?;
+    /// # world.broker(|broker, clock| {
+    /// broker.forget_links("orders", clock);
+    /// # });
+    /// client.sender("orders")?.send("two of the blue ones").await?;
+    /// assert!(orders.receive(Duration::from_secs(1)).await?.is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn forget_links(&mut self, path: &str, clock: Clock) {
         let namespace = NamespaceId::default();
         self.advance(namespace, clock);
@@ -311,6 +328,22 @@ impl Broker {
 
     /// Detaches every link of an entity of the default namespace, as the service does when it moves it; its path as it is
     /// addressed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::storage::Heap;
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<Heap>();
+    /// # let orders = client.sender("orders")?;
+    /// # orders.send("two of the blue ones").await?;
+    /// # world.broker(|broker, clock| {
+    /// broker.force_detach("orders", clock);
+    /// # });
+    /// orders.send("one red").await?;
+    /// # assert!(world.broker(|broker, _| broker.statistics().messages_sent) == 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn force_detach(&mut self, path: &str, clock: Clock) {
         self.force_detach_in(NamespaceId::default(), path, clock);
     }

@@ -2,6 +2,19 @@
 // docs/evidence/wire-protocol.md §0 fact 8
 
 /// Counters since the start.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// broker.connect(clock);
+/// let counted: Statistics = broker.statistics();
+/// assert_eq!((counted.connections_accepted, counted.messages_sent), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -36,6 +49,19 @@ pub struct Statistics {
 
 impl Statistics {
     /// Names and values, in order.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// for (name, count) in broker.statistics().entries() {
+    ///     println!("{name}: {count}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn entries(&self) -> [(&'static str, u64); 13] {
         [
             ("connections-accepted", self.connections_accepted),

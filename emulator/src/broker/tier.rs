@@ -5,6 +5,19 @@ use core::fmt;
 use core::str::FromStr;
 
 /// The pricing tier of a namespace.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::Tier;
+///
+/// let tier: Tier = "premium".parse()?;
+/// let needs_messaging_units = match tier {
+///     Tier::Standard => false,
+///     Tier::Premium => true,
+/// };
+/// assert!(needs_messaging_units);
+/// # Ok::<(), servicebus_emulator::broker::UnknownTier>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tier {
     /// Messages of 256 KB, partitioned and express entities.
@@ -16,6 +29,12 @@ pub enum Tier {
 
 impl Tier {
     /// The largest message of an entity that is created without a size, in KB.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert_eq!(Tier::Standard.default_message_kilobytes(), 256);
+    /// ```
     pub const fn default_message_kilobytes(self) -> u64 {
         match self {
             Self::Standard => 256,
@@ -24,6 +43,13 @@ impl Tier {
     }
 
     /// Whether an entity can be created with this largest message.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert!(Tier::Premium.takes_message_kilobytes(102_400));
+    /// assert!(!Tier::Standard.takes_message_kilobytes(1_024));
+    /// ```
     // docs/evidence/field-reports.md F24, docs/evidence/pinned-behaviour.md ADM29
     pub const fn takes_message_kilobytes(self, kilobytes: u64) -> bool {
         match self {
@@ -33,6 +59,12 @@ impl Tier {
     }
 
     /// The sizes that an entity can have, in MB.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert_eq!(Tier::Standard.entity_megabytes().last(), Some(&5_120));
+    /// ```
     pub const fn entity_megabytes(self) -> &'static [u64] {
         match self {
             Self::Standard => &[1_024, 2_048, 3_072, 4_096, 5_120],
@@ -41,6 +73,12 @@ impl Tier {
     }
 
     /// Messages that one `batch-delete-messages` request removes at most.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert_eq!((Tier::Standard.batch_delete(), Tier::Premium.batch_delete()), (500, 4_000));
+    /// ```
     // docs/evidence/field-reports.md F21
     pub const fn batch_delete(self) -> u32 {
         match self {
@@ -51,11 +89,23 @@ impl Tier {
 
     /// Whether single entities can be partitioned or express ones. In the Premium tier a namespace is partitioned as a
     /// whole when it is created, and express entities do not exist.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert!(!Tier::Premium.has_partitioned_and_express_entities());
+    /// ```
     pub const fn has_partitioned_and_express_entities(self) -> bool {
         matches!(self, Self::Standard)
     }
 
     /// How much a namespace may hold.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::Tier;
+    /// assert_eq!(Tier::Standard.limits().entities, 10_000);
+    /// ```
     pub const fn limits(self) -> Limits {
         Limits {
             entities: match self {
@@ -79,6 +129,14 @@ impl fmt::Display for Tier {
 }
 
 /// A text that names no tier.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::{Tier, UnknownTier};
+///
+/// let tier: Result<Tier, UnknownTier> = "basic".parse();
+/// assert_eq!(tier.map_err(|error| error.to_string()), Err("'basic' is neither standard nor premium".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownTier(String);
 
@@ -102,6 +160,14 @@ impl FromStr for Tier {
 }
 
 /// How much a namespace may hold: by default what its tier allows.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::{NamespaceConfig, NamespaceLimits, Tier};
+///
+/// let limits = NamespaceLimits { entities: 10, ..Tier::Standard.limits() };
+/// let small = NamespaceConfig { limits: Some(limits), ..NamespaceConfig::default() };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Queues and topics.
@@ -116,6 +182,13 @@ pub struct Limits {
 
 impl Limits {
     /// No limits, for tests beyond what a tier allows.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::{NamespaceConfig, NamespaceLimits};
+    /// let large = NamespaceConfig { limits: Some(NamespaceLimits::LIFTED), ..NamespaceConfig::default() };
+    /// # assert!(large.limits.is_some());
+    /// ```
     pub const LIFTED: Self = Self {
         entities: usize::MAX,
         subscriptions: usize::MAX,

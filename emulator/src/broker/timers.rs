@@ -96,6 +96,19 @@ impl Broker {
     }
 
     /// When [`Broker::handle_timeout`] is to be called.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().broker(clock)?;
+    /// assert_eq!(broker.poll_timeout(), None);
+    /// broker.connect(clock);
+    /// assert!(broker.poll_timeout().is_some_and(|at| at > clock.now));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_timeout(&self) -> Option<Instant> {
         let connections = self.timers.first().map(|(at, _)| *at);
         let namespaces = self.namespaces.all().filter_map(|shared| shared.poll_timeout(self.clock));
@@ -103,6 +116,20 @@ impl Broker {
     }
 
     /// Carries out what is due; then ask [`Broker::poll_ready`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// # let id = broker.connect(clock).ok_or("there is no room")?;
+    /// let later = clock.after(Duration::from_secs(60));
+    /// broker.handle_timeout(later);
+    /// assert_eq!(broker.poll_ready(), Some(id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_timeout(&mut self, clock: Clock) {
         for namespace in self.namespaces.ids() {
             self.advance(namespace, clock);
@@ -203,6 +230,19 @@ impl Broker {
     }
 
     /// Closes a connection by force.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let id = broker.connect(clock).ok_or("there is no room")?;
+    /// broker.close_connection(id, clock);
+    /// assert_eq!(broker.poll_ready(), Some(id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close_connection(&mut self, id: ConnectionId, clock: Clock) {
         if let Some((shared, peer)) = self.find(id) {
             force_close(shared, peer, "The connection was closed on request.".to_owned(), clock);

@@ -8,6 +8,18 @@ use super::value::Value;
 ///
 /// Values are compared exactly, case included; numbers whatever their types. Names of application properties are
 /// compared without case. A property that the message lacks does not match (RUL28).
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{CorrelationFilter, Value};
+///
+/// let red_orders = CorrelationFilter {
+///     label: Some("order".into()),
+///     properties: vec![("color".into(), Value::String("red".into()))],
+///     ..CorrelationFilter::default()
+/// };
+/// assert_eq!(red_orders.message_id, None);
+/// ```
 // docs/evidence/pinned-behaviour.md RUL18
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CorrelationFilter {
@@ -34,6 +46,7 @@ pub struct CorrelationFilter {
 impl CorrelationFilter {
     /// The values of system properties, set or not, in the order of the filter's fields on the wire.
     // docs/evidence/wire-protocol.md §5, rule descriptors
+    #[doc(hidden)]
     pub fn fields(&self) -> [(SystemProperty, Option<&str>); 8] {
         [
             (SystemProperty::CorrelationId, self.correlation_id.as_deref()),
@@ -48,6 +61,7 @@ impl CorrelationFilter {
     }
 
     /// Whether the message has all of the values.
+    #[doc(hidden)]
     pub fn matches<M: MessageProperties>(&self, message: &M) -> bool {
         let fields = self.fields().into_iter().all(|(property, wanted)| match wanted {
             Some(wanted) => message.system(property).is_some_and(|found| match (property, found.as_str()) {

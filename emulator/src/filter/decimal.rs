@@ -6,6 +6,14 @@ use core::str::FromStr;
 
 /// A decimal number: coefficient × 10^exponent. AMQP writes it as an IEEE 754-2008 decimal with a binary integer
 /// coefficient (AMQP 1.0 §1.6.13 to §1.6.15).
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Decimal, Value};
+///
+/// let one = Decimal::from_decimal32([0x32, 0x80, 0, 1]);
+/// assert_eq!(one.map(|one| one.to_string()), Some("1".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal {
     negative: bool,
@@ -31,11 +39,25 @@ struct Format {
 
 impl Decimal {
     /// The number of a `decimal32`; `None` for infinities and not-a-number.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Decimal;
+    /// let price = Decimal::from_decimal32([0x31, 0x80, 0, 125]);
+    /// assert_eq!(price.map(|price| price.to_string()), Some("1.25".to_owned()));
+    /// ```
     pub fn from_decimal32(bytes: [u8; 4]) -> Option<Self> {
         Self::decode(u32::from_be_bytes(bytes).into(), &Format { bits: 32, exponent_bits: 8, bias: 101 })
     }
 
     /// The number of a `decimal64`; `None` for infinities and not-a-number.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Decimal;
+    /// let price = Decimal::from_decimal64(0x3180_0000_0000_007d_u64.to_be_bytes());
+    /// assert_eq!(price.map(|price| price.to_string()), Some("1.25".to_owned()));
+    /// ```
     pub fn from_decimal64(bytes: [u8; 8]) -> Option<Self> {
         Self::decode(u64::from_be_bytes(bytes).into(), &Format { bits: 64, exponent_bits: 10, bias: 398 })
     }
@@ -44,6 +66,13 @@ impl Decimal {
     ///
     /// The SDK for .NET drops two bits of the exponent, 4 608 of its value, and its own reader does not miss them. A
     /// number that is so small otherwise is one of these.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Decimal;
+    /// let price = Decimal::from_decimal128((0x303c_u128 << 112 | 125).to_be_bytes());
+    /// assert_eq!(price.map(|price| price.to_string()), Some("1.25".to_owned()));
+    /// ```
     // docs/evidence/field-reports.md §8, F52
     pub fn from_decimal128(bytes: [u8; 16]) -> Option<Self> {
         let number = Self::decode(u128::from_be_bytes(bytes), &Format { bits: 128, exponent_bits: 14, bias: 6176 })?;
@@ -75,6 +104,13 @@ impl Decimal {
     }
 
     /// The number as `decimal128`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Decimal;
+    /// let bytes = (0x303c_u128 << 112 | 125).to_be_bytes();
+    /// assert_eq!(Decimal::from_decimal128(bytes).map(Decimal::to_decimal128), Some(bytes));
+    /// ```
     pub fn to_decimal128(self) -> [u8; 16] {
         let exponent = u128::from(self.exponent.saturating_add(6176).unsigned_abs());
         (u128::from(self.negative) << 127 | exponent << 113 | self.coefficient).to_be_bytes()

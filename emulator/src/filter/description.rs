@@ -119,6 +119,7 @@ impl Rule {
     /// # Errors
     /// What is wrong with the map or with a text in it.
     // docs/evidence/pinned-behaviour.md RUL41
+    #[doc(hidden)]
     pub fn from_description(
         name: impl Into<String>,
         description: wire::Map<'_>,
@@ -151,6 +152,7 @@ impl CorrelationFilter {
     ///
     /// # Errors
     /// A field of another type.
+    #[doc(hidden)]
     pub fn from_description(fields: wire::Map<'_>) -> Result<Self, DescriptionError> {
         let field = |key| Ok(text(fields, key)?.map(str::to_owned));
         let mut properties = Vec::new();

@@ -4,6 +4,15 @@ use super::property::SystemProperty;
 use core::fmt;
 
 /// A filter or action that cannot be created. It is displayed in the service's words.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Dialect, ParseError, SqlFilter};
+///
+/// let filter: Result<SqlFilter, ParseError> = SqlFilter::parse("color = red'", Vec::new(), &Dialect::default());
+/// let place = filter.map_err(|error| (error.line, error.column)).err();
+/// assert_eq!(place, Some((1, 11)));
+/// ```
 // docs/evidence/field-reports.md F58
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,6 +64,18 @@ fn token_of(text: &str) -> &str {
 }
 
 /// What is wrong with a filter's or action's text.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Dialect, ParseErrorKind, SqlFilter};
+///
+/// let text = match SqlFilter::parse("sys.Colour = 'red'", Vec::new(), &Dialect::default()) {
+///     Ok(filter) => filter.to_string(),
+///     Err(error) if error.kind == ParseErrorKind::UnknownSystemProperty => "no system property".to_owned(),
+///     Err(error) => error.to_string(),
+/// };
+/// assert_eq!(text, "no system property");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseErrorKind {

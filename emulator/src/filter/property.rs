@@ -4,6 +4,18 @@ use super::value::Value;
 use core::fmt;
 
 /// A property that Service Bus itself gives a meaning; `sys.` addresses it.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::SystemProperty;
+///
+/// let kept = match SystemProperty::from_name("label") {
+///     Some(SystemProperty::Label) => "the subject",
+///     Some(_) => "another property of Service Bus",
+///     None => "an application property",
+/// };
+/// assert_eq!(kept, "the subject");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SystemProperty {
@@ -80,17 +92,37 @@ const NAMES: &[(&str, SystemProperty)] = &[
 
 impl SystemProperty {
     /// The property of this name without `sys.`, in any case.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::SystemProperty;
+    /// assert_eq!(SystemProperty::from_name("Subject"), Some(SystemProperty::Label));
+    /// assert_eq!(SystemProperty::from_name("color"), None);
+    /// ```
     // docs/evidence/pinned-behaviour.md RUL19
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, property)| property)
     }
 
     /// The canonical name without `sys.`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::SystemProperty;
+    /// assert_eq!(SystemProperty::TimeToLive.name(), "TimeToLive");
+    /// ```
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|&&(_, property)| property == self).map_or("", |&(name, _)| name)
     }
 
     /// Whether an action may change the property.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::SystemProperty;
+    /// assert!(SystemProperty::Label.is_settable());
+    /// assert!(!SystemProperty::SequenceNumber.is_settable());
+    /// ```
     pub const fn is_settable(self) -> bool {
         self.is_text() && !matches!(self, Self::DeadLetterSource)
             || matches!(self, Self::TimeToLive | Self::ScheduledEnqueueTime)
@@ -105,6 +137,13 @@ impl SystemProperty {
     }
 
     /// Whether the property holds a text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::SystemProperty;
+    /// assert!(SystemProperty::SessionId.is_text());
+    /// assert!(!SystemProperty::DeliveryCount.is_text());
+    /// ```
     pub const fn is_text(self) -> bool {
         matches!(
             self,

@@ -13,6 +13,19 @@ use std::borrow::Cow;
 const RULE_NAME: &str = "RuleName";
 
 /// Which messages a rule takes.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Filter, Rule};
+///
+/// let text = match Rule::default_rule().filter {
+///     Filter::True => "everything".to_owned(),
+///     Filter::False => "nothing".to_owned(),
+///     Filter::Sql(filter) => filter.text().to_owned(),
+///     _ => "by properties".to_owned(),
+/// };
+/// assert_eq!(text, "everything");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Filter {
@@ -32,6 +45,7 @@ impl Filter {
     ///
     /// # Errors
     /// A condition that cannot be evaluated for this message.
+    #[doc(hidden)]
     pub fn matches<M: MessageProperties>(&self, message: &M, random: &mut Random) -> Result<bool, EvaluationError> {
         match self {
             Self::True => Ok(true),
@@ -43,6 +57,15 @@ impl Filter {
 }
 
 /// A rule of a subscription.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{CorrelationFilter, Filter, Rule};
+///
+/// let orders = CorrelationFilter { label: Some("order".into()), ..CorrelationFilter::default() };
+/// let rule = Rule { name: "orders".into(), filter: Filter::Correlation(orders), action: None };
+/// assert_ne!(rule, Rule::default_rule());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Unique in the subscription.
@@ -77,9 +100,21 @@ impl Rule {
     }
 
     /// The name of the rule that a new subscription starts with.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Rule;
+    /// assert_eq!(Rule::default_rule().name, Rule::DEFAULT_NAME);
+    /// ```
     pub const DEFAULT_NAME: &'static str = "$Default";
 
     /// Takes every message as it is: what a new subscription starts with.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::{Filter, Rule};
+    /// assert_eq!(Rule::default_rule().filter, Filter::True);
+    /// ```
     // docs/evidence/pinned-behaviour.md RUL1
     pub fn default_rule() -> Self {
         Self { name: Self::DEFAULT_NAME.to_owned(), filter: Filter::True, action: None }
@@ -90,6 +125,7 @@ impl Rule {
     ///
     /// # Errors
     /// An action that cannot be carried out; `copy` is to be dropped.
+    #[doc(hidden)]
     pub fn annotate<M: MessagePropertiesMut>(&self, copy: &mut M, random: &mut Random) -> Result<(), EvaluationError> {
         let Some(action) = &self.action else { return Ok(()) };
         action.apply(copy, random)?;

@@ -10,6 +10,15 @@ use core::fmt;
 use servicebus_core::random::Random;
 
 /// Bounds on texts, and what the service's documents leave open.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Dialect, ParseErrorKind, SqlFilter};
+///
+/// let short = Dialect { characters: 10, ..Dialect::default() };
+/// let kind = SqlFilter::parse("color = 'red'", Vec::new(), &short).map_err(|error| error.kind);
+/// assert_eq!(kind.err(), Some(ParseErrorKind::TooLong { limit: 10 }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// Characters in a filter's or an action's text.
@@ -39,6 +48,18 @@ pub struct Dialect {
 ///   settings. Such filters are common, and no report of that was found.
 ///
 /// A name that no message has is refused when the rule is parsed.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{AbsentSystemProperty, Dialect};
+///
+/// let strict = Dialect { absent_system_property: AbsentSystemProperty::Error, ..Dialect::default() };
+/// let dead_letters = match strict.absent_system_property {
+///     AbsentSystemProperty::Error => true,
+///     AbsentSystemProperty::Unknown => false,
+/// };
+/// assert!(dead_letters);
+/// ```
 // docs/evidence/pinned-behaviour.md RUL35
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbsentSystemProperty {
@@ -59,6 +80,15 @@ impl Default for Dialect {
 }
 
 /// A condition on messages. Its text is parsed once; evaluation allocates only where the text computes new strings.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Dialect, SqlFilter};
+///
+/// let filter = SqlFilter::parse("color = 'red' AND quantity > 10", Vec::new(), &Dialect::default())?;
+/// assert_eq!(filter.text(), "color = 'red' AND quantity > 10");
+/// # Ok::<(), servicebus_emulator::filter::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlFilter {
     text: String,
@@ -83,6 +113,15 @@ impl SqlFilter {
     ///
     /// # Errors
     /// What is wrong with the text, and where.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let limit = vec![("@limit".to_owned(), Value::Long(10))];
+    /// let filter = SqlFilter::parse("quantity > @limit", limit, &Dialect::default())?;
+    /// assert!(SqlFilter::parse("quantity >", Vec::new(), &Dialect::default()).is_err());
+    /// # Ok::<(), ParseError>(())
+    /// ```
     pub fn parse(
         text: impl Into<String>,
         parameters: Vec<(String, Value<'static>)>,
@@ -94,12 +133,29 @@ impl SqlFilter {
     }
 
     /// The text as it was given.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let filter = SqlFilter::parse("color='red'", Vec::new(), &Dialect::default())?;
+    /// assert_eq!(filter.text(), "color='red'");
+    /// # Ok::<(), ParseError>(())
+    /// ```
     // docs/evidence/pinned-behaviour.md RUL6
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The parameters as they were given.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let limit = vec![("@limit".to_owned(), Value::Long(10))];
+    /// let filter = SqlFilter::parse("quantity > @limit", limit.clone(), &Dialect::default())?;
+    /// assert_eq!(filter.parameters(), limit);
+    /// # Ok::<(), ParseError>(())
+    /// ```
     pub fn parameters(&self) -> &[(String, Value<'static>)] {
         &self.parameters
     }
@@ -108,6 +164,7 @@ impl SqlFilter {
     ///
     /// # Errors
     /// A condition that cannot be evaluated for this message.
+    #[doc(hidden)]
     pub fn matches<M: MessageProperties>(&self, message: &M, random: &mut Random) -> Result<bool, EvaluationError> {
         let mut environment = Environment { message, random, absent: self.absent };
         Ok(self.predicate.evaluate(&mut environment)? == Some(true))
@@ -122,6 +179,15 @@ impl fmt::Display for SqlFilter {
 }
 
 /// What a rule changes on its copy of a message.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{Dialect, SqlAction};
+///
+/// let action = SqlAction::parse("SET priority = 'high'; REMOVE color", Vec::new(), &Dialect::default())?;
+/// assert_eq!(action.text(), "SET priority = 'high'; REMOVE color");
+/// # Ok::<(), servicebus_emulator::filter::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlAction {
     text: String,
@@ -140,6 +206,14 @@ impl SqlAction {
     ///
     /// # Errors
     /// What is wrong with the text, and where.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let read_only = SqlAction::parse("SET sys.SequenceNumber = 1", Vec::new(), &Dialect::default());
+    /// let kind = read_only.map_err(|error| error.kind).err();
+    /// assert_eq!(kind, Some(ParseErrorKind::ReadOnlySystemProperty(SystemProperty::SequenceNumber)));
+    /// ```
     pub fn parse(
         text: impl Into<String>,
         parameters: Vec<(String, Value<'static>)>,
@@ -151,12 +225,28 @@ impl SqlAction {
     }
 
     /// The text as it was given.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let action = SqlAction::parse("SET color = 'red'", Vec::new(), &Dialect::default())?;
+    /// assert_eq!(action.text(), "SET color = 'red'");
+    /// # Ok::<(), ParseError>(())
+    /// ```
     // docs/evidence/pinned-behaviour.md RUL6
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The parameters as they were given.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::*;
+    /// let action = SqlAction::parse("SET color = 'red'", Vec::new(), &Dialect::default())?;
+    /// assert!(action.parameters().is_empty());
+    /// # Ok::<(), ParseError>(())
+    /// ```
     pub fn parameters(&self) -> &[(String, Value<'static>)] {
         &self.parameters
     }
@@ -167,6 +257,7 @@ impl SqlAction {
     ///
     /// # Errors
     /// A statement that cannot be carried out on this message. Those before it have been: the copy is to be dropped.
+    #[doc(hidden)]
     pub fn apply<M: MessagePropertiesMut>(&self, message: &mut M, random: &mut Random) -> Result<(), EvaluationError> {
         self.statements.iter().try_for_each(|statement| statement.apply(message, random, self.absent))
     }

@@ -11,6 +11,14 @@ const DAY: i64 = 86_400;
 const MAX_TEXT: usize = 64;
 
 /// A point in time with the text that a client wrote: more digits than a timestamp has, or no zone.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::{DateTime, Value};
+///
+/// let due = DateTime::parse("2026-11-23T08:00:00Z").map(Value::DateTime);
+/// assert!(due.is_some());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DateTime {
     ticks: i64,
@@ -19,11 +27,25 @@ pub struct DateTime {
 
 impl DateTime {
     /// Reads `2026-11-23T08:00:00[.fraction][Z|±hh:mm]`; without a zone it is UTC.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::DateTime;
+    /// assert!(DateTime::parse("2026-11-23T08:00:00+01:00").is_some());
+    /// assert!(DateTime::parse("tomorrow").is_none());
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         Some(Self { ticks: parse_ticks(text)?, text: text.into() })
     }
 
     /// The text as it was written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::DateTime;
+    /// let due = DateTime::parse("2026-11-23T08:00:00Z");
+    /// assert_eq!(due.as_ref().map(DateTime::text), Some("2026-11-23T08:00:00Z"));
+    /// ```
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -34,6 +56,14 @@ impl DateTime {
     }
 
     /// The point in time to the millisecond.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::DateTime;
+    /// # use servicebus_core::time::Timestamp;
+    /// let due = DateTime::parse("2026-11-23T08:00:00Z").map(|due| due.timestamp());
+    /// assert_eq!(due, Some(Timestamp::from_secs(1_795_420_800)));
+    /// ```
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_dotnet_ticks(self.ticks)
     }

@@ -15,6 +15,19 @@ const DATETIME_OFFSET: &str = "com.microsoft:datetime-offset";
 const URI: &str = "com.microsoft:uri";
 
 /// A value of a property, with the type it has on the wire. `Value<'static>` owns its text.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::filter::Value;
+///
+/// let wanted = [("color", Value::String("red".into())), ("quantity", Value::Long(12))];
+/// let text = match &wanted[1].1 {
+///     Value::Long(number) => number.to_string(),
+///     Value::String(text) => text.to_string(),
+///     _ => String::new(),
+/// };
+/// assert_eq!(text, "12");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -64,6 +77,15 @@ pub enum Value<'a> {
 
 impl Value<'_> {
     /// The same value with text and bytes of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Value;
+    /// let line = String::from("color=red");
+    /// let value: Value<'static> = Value::String(line["color=".len()..].into()).into_owned();
+    /// drop(line);
+    /// assert_eq!(value.as_str(), Some("red"));
+    /// ```
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Self::Binary(bytes) => Value::Binary(Cow::Owned(bytes.into_owned())),
@@ -91,6 +113,13 @@ impl Value<'_> {
     }
 
     /// The same value, borrowing its text and bytes from this one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Value;
+    /// let value = Value::String("red".into());
+    /// assert_eq!(value.borrowed(), value);
+    /// ```
     pub fn borrowed(&self) -> Value<'_> {
         match self {
             Self::Binary(bytes) => Value::Binary(Cow::Borrowed(bytes)),
@@ -100,6 +129,13 @@ impl Value<'_> {
     }
 
     /// The text of a string.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::filter::Value;
+    /// assert_eq!(Value::String("red".into()).as_str(), Some("red"));
+    /// assert_eq!(Value::Long(12).as_str(), None);
+    /// ```
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),

@@ -1,4 +1,20 @@
 //! A broker behind sockets: one task for each connection, one lock for the broker, one timer.
+//!
+//! # Examples
+//! ```
+//! # use servicebus_emulator::Emulator;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use servicebus_emulator::server::Identity;
+//!
+//! let emulator = Emulator::builder()
+//!     .tls(0, Some(Identity::self_signed(vec!["localhost".into()])?))
+//!     .start()
+//!     .await?;
+//! assert!(emulator.tls_connection_string().starts_with("Endpoint=sb://localhost:"));
+//! # Ok(())
+//! # }
+//! ```
 
 mod buffers;
 mod clock;
@@ -20,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
+#[doc(hidden)]
 pub use clock::ClockSource;
 pub(crate) use port::{Peer, Port, serve};
 pub use tls::{Identity, IdentityError};
@@ -199,6 +216,22 @@ impl Host {
 }
 
 /// An address that cannot be listened on.
+///
+/// # Examples
+/// ```
+/// # use servicebus_emulator::Emulator;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use servicebus_emulator::StartError;
+///
+/// let first = Emulator::start().await?;
+/// match Emulator::builder().admin_port(first.admin_address().port()).start().await {
+///     Err(StartError::Bind(error)) => assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:")),
+///     other => panic!("the port is taken: {other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BindError {
     address: String,

@@ -11,6 +11,19 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A certificate chain and its key.
+///
+/// # Examples
+/// ```
+/// # use servicebus_emulator::Emulator;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use servicebus_emulator::server::Identity;
+///
+/// let identity = Identity::self_signed(vec!["localhost".into()])?;
+/// let emulator = Emulator::builder().tls(0, Some(identity)).start().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Identity {
     acceptor: TlsAcceptor,
@@ -24,6 +37,14 @@ impl fmt::Debug for Identity {
 }
 
 /// Why a certificate or key cannot be used.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::server::Identity;
+///
+/// let error = Identity::from_pem(b"no certificate", b"no key").map(|_| ()).map_err(|error| error.to_string());
+/// assert!(error.is_err_and(|text| text.starts_with("the certificate or its key cannot be used: ")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityError(String);
 
@@ -44,6 +65,17 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    /// # let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    /// use servicebus_emulator::server::Identity;
+    ///
+    /// let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes())?;
+    /// assert_eq!(identity.certificate_pem(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(error)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
@@ -55,6 +87,14 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::server::Identity;
+    /// let identity = Identity::self_signed(vec!["localhost".into(), "shop.test".into()])?;
+    /// assert!(identity.certificate_pem().is_some());
+    /// # Ok::<(), servicebus_emulator::server::IdentityError>(())
+    /// ```
     pub fn self_signed(names: Vec<String>) -> Result<Self, IdentityError> {
         let made = rcgen::generate_simple_self_signed(names).map_err(error)?;
         let pem = made.cert.pem();
@@ -78,6 +118,17 @@ impl Identity {
     }
 
     /// The certificate, when it was made here.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::server::Identity;
+    /// let identity = Identity::self_signed(vec!["localhost".into()])?;
+    /// let file = std::env::temp_dir().join("emulator.pem");
+    /// # let file = std::env::temp_dir().join(format!("emulator-{}.pem", std::process::id()));
+    /// std::fs::write(&file, identity.certificate_pem().unwrap_or_default())?;
+    /// # std::fs::remove_file(&file)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn certificate_pem(&self) -> Option<&str> {
         self.certificate_pem.as_deref()
     }

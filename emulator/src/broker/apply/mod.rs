@@ -22,16 +22,19 @@ impl Namespace {
     }
 
     /// Keeps the changes that are made from now on.
+    #[doc(hidden)]
     pub fn record_changes(&mut self) {
         self.log = Some(Vec::new());
     }
 
     /// The changes since [`Namespace::record_changes`].
+    #[doc(hidden)]
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.log.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Makes one change.
+    #[doc(hidden)]
     pub fn apply(&mut self, change: Change) {
         self.log_change(&change);
         if let Some(log) = &mut self.log {

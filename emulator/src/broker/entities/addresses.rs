@@ -17,6 +17,19 @@ pub struct SendTarget {
 
 impl Namespace {
     /// Whether there is a queue or topic of this name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert!(broker.namespace().exists("Orders"));
+    /// assert!(!broker.namespace().exists("invoices"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exists(&self, entity: &str) -> bool {
         let key = name::key(entity);
         self.queues.contains_key(&key) || self.topics.contains_key(&key)
@@ -27,6 +40,7 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for subscriptions and sub-queues,
     /// [`EntityError::Disabled`].
+    #[doc(hidden)]
     pub fn sender(&self, address: &Address<'_>) -> Result<SendTarget, EntityError> {
         let key = name::key(address.entity);
         let (description_size, status, name) = if let Some(queue) = self.queues.get(&key) {
@@ -54,6 +68,7 @@ impl Namespace {
     /// # Errors
     /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for a topic and for an entity that forwards,
     /// [`EntityError::Disabled`].
+    #[doc(hidden)]
     pub fn receiver(&self, address: &Address<'_>) -> Result<StoreId, EntityError> {
         let stores = self.stores_of(address)?;
         let key = name::key(address.entity);
@@ -82,6 +97,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`EntityError::NotFound`], [`EntityError::NotAllowed`] for a topic.
+    #[doc(hidden)]
     pub fn stores_of(&self, address: &Address<'_>) -> Result<Stores, EntityError> {
         let key = name::key(address.entity);
         match address.subscription {
@@ -100,6 +116,7 @@ impl Namespace {
     }
 
     /// Where an entity keeps messages that wait for their time.
+    #[doc(hidden)]
     pub fn schedule_store(&self, entity: &str) -> Result<StoreId, EntityError> {
         if let Some(queue) = self.queues.get(entity) {
             return Ok(queue.stores.main);

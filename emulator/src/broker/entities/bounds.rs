@@ -216,6 +216,7 @@ impl QueueDescription {
     ///
     /// # Errors
     /// The first setting that is out of bounds.
+    #[doc(hidden)]
     pub fn check_bounds(&self, tier: Tier, is_new: bool) -> Result<(), OutOfBounds> {
         check_kind(self.enable_partitioning && is_new, self.enable_express && is_new, tier)?;
         refuse_if(self.requires_session && self.forward_to.is_some(), OutOfBounds::SessionsAndForwarding)?;
@@ -233,6 +234,7 @@ impl TopicDescription {
     ///
     /// # Errors
     /// The first setting that is out of bounds.
+    #[doc(hidden)]
     pub fn check_bounds(&self, tier: Tier, is_new: bool) -> Result<(), OutOfBounds> {
         check_kind(self.enable_partitioning && is_new, self.enable_express && is_new, tier)?;
         check_sizes(self.max_size_in_megabytes, self.max_message_size_in_kilobytes, tier)?;
@@ -247,6 +249,7 @@ impl SubscriptionDescription {
     ///
     /// # Errors
     /// The first setting that is out of bounds.
+    #[doc(hidden)]
     pub fn check_bounds(&self) -> Result<(), OutOfBounds> {
         refuse_if(self.requires_session && self.forward_to.is_some(), OutOfBounds::SessionsAndForwarding)?;
         check_lock(self.lock_duration)?;

@@ -5,6 +5,20 @@ use super::error::EntityError;
 use servicebus_core::time::Duration;
 
 /// Whether an entity takes and gives messages.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::entities::{EntityStatus, QueueDescription};
+///
+/// let queue = QueueDescription { status: EntityStatus::SendDisabled, ..QueueDescription::default() };
+/// let text = match queue.status {
+///     EntityStatus::Active => "takes and gives",
+///     EntityStatus::SendDisabled => "is being emptied",
+///     EntityStatus::ReceiveDisabled => "collects",
+///     EntityStatus::Disabled => "rests",
+/// };
+/// assert_eq!(text, "is being emptied");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EntityStatus {
     /// Both.
@@ -20,17 +34,37 @@ pub enum EntityStatus {
 
 impl EntityStatus {
     /// Whether messages can be sent.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// assert!(!EntityStatus::SendDisabled.can_send());
+    /// ```
     pub const fn can_send(self) -> bool {
         matches!(self, Self::Active | Self::ReceiveDisabled)
     }
 
     /// Whether messages can be received.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// assert!(EntityStatus::SendDisabled.can_receive());
+    /// ```
     pub const fn can_receive(self) -> bool {
         matches!(self, Self::Active | Self::SendDisabled)
     }
 }
 
 /// What a key may do. Manage includes the others.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::entities::Rights;
+///
+/// let clerk = Rights { send: true, listen: true, ..Rights::default() };
+/// assert!(!clerk.manage);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     /// Send messages.
@@ -43,14 +77,46 @@ pub struct Rights {
 
 impl Rights {
     /// Everything.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// assert!(Rights::ALL.manage);
+    /// ```
     pub const ALL: Self = Self { send: true, listen: true, manage: true };
     /// Sending alone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// assert_eq!(Rights::SEND, Rights { send: true, ..Rights::default() });
+    /// ```
     pub const SEND: Self = Self { send: true, listen: false, manage: false };
     /// Receiving alone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// assert_eq!(Rights::LISTEN, Rights { listen: true, ..Rights::default() });
+    /// ```
     pub const LISTEN: Self = Self { send: false, listen: true, manage: false };
 }
 
 /// A named pair of keys and what they may do.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::entities::{AuthorizationRule, QueueDescription, Rights};
+///
+/// let till = AuthorizationRule {
+///     key_name: "till".into(),
+///     primary_key: "TILL_KEY".into(),
+///     secondary_key: String::new(),
+///     rights: Rights::SEND,
+/// };
+/// let queue = QueueDescription { authorization_rules: vec![till], ..QueueDescription::default() };
+/// assert!(!format!("{queue:?}").contains("TILL_KEY"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthorizationRule {
     /// The name.
@@ -74,6 +140,20 @@ impl core::fmt::Debug for AuthorizationRule {
 }
 
 /// A queue's settings. A duration that is `None` is without limit.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::time::Duration;
+/// use servicebus_emulator::broker::entities::QueueDescription;
+///
+/// let orders = QueueDescription {
+///     lock_duration: Duration::from_secs(30),
+///     max_delivery_count: 3,
+///     dead_lettering_on_message_expiration: true,
+///     ..QueueDescription::default()
+/// };
+/// assert!(orders.validate().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueDescription {
     /// How long a message or session stays locked: 5 s to 5 min.
@@ -143,6 +223,16 @@ impl Default for QueueDescription {
 }
 
 /// A topic's settings. A duration that is `None` is without limit.
+///
+/// # Examples
+/// ```
+/// use servicebus_core::time::Duration;
+/// use servicebus_emulator::broker::entities::TopicDescription;
+///
+/// let day = Some(Duration::from_secs(86_400));
+/// let events = TopicDescription { default_message_time_to_live: day, ..TopicDescription::default() };
+/// assert!(events.validate().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicDescription {
     /// How long messages live at most.
@@ -194,6 +284,15 @@ impl Default for TopicDescription {
 }
 
 /// A subscription's settings. A duration that is `None` is without limit.
+///
+/// # Examples
+/// ```
+/// use servicebus_emulator::broker::entities::SubscriptionDescription;
+///
+/// let forward_to = Some("orders".to_owned());
+/// let all = SubscriptionDescription { forward_to, ..SubscriptionDescription::default() };
+/// assert!(all.validate().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubscriptionDescription {
     /// How long a message or session stays locked: 5 s to 5 min.
@@ -242,6 +341,13 @@ impl Default for SubscriptionDescription {
 }
 
 /// The largest number of deliveries: NServiceBus creates every queue so.
+///
+/// # Examples
+/// ```
+/// # use servicebus_emulator::broker::entities::*;
+/// let patient = QueueDescription { max_delivery_count: MAX_DELIVERY_COUNT, ..QueueDescription::default() };
+/// assert!(patient.validate().is_ok());
+/// ```
 // docs/evidence/field-reports.md F10
 pub const MAX_DELIVERY_COUNT: u32 = 2_147_483_647;
 
@@ -325,6 +431,13 @@ impl QueueDescription {
     ///
     /// # Errors
     /// [`EntityError::InvalidSetting`], which names the setting.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// let never = QueueDescription { max_delivery_count: 0, ..QueueDescription::default() };
+    /// assert!(matches!(never.validate(), Err(EntityError::InvalidSetting("MaxDeliveryCount", _))));
+    /// ```
     pub fn validate(&self) -> Result<(), EntityError> {
         check_lock(self.lock_duration)?;
         check_deliveries(self.max_delivery_count)?;
@@ -345,6 +458,13 @@ impl TopicDescription {
     ///
     /// # Errors
     /// [`EntityError::InvalidSetting`], which names the setting.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// let empty = TopicDescription { max_message_size_in_kilobytes: Some(0), ..TopicDescription::default() };
+    /// assert!(empty.validate().is_err());
+    /// ```
     pub fn validate(&self) -> Result<(), EntityError> {
         check_idle(self.auto_delete_on_idle)?;
         check_size(self.max_message_size_in_kilobytes)?;
@@ -370,6 +490,15 @@ impl SubscriptionDescription {
     ///
     /// # Errors
     /// [`EntityError::InvalidSetting`], which names the setting.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # use servicebus_core::time::Duration;
+    /// let lock_duration = Duration::from_secs(3_600);
+    /// let slow = SubscriptionDescription { lock_duration, ..SubscriptionDescription::default() };
+    /// assert!(matches!(slow.validate(), Err(EntityError::InvalidSetting("LockDuration", _))));
+    /// ```
     pub fn validate(&self) -> Result<(), EntityError> {
         check_lock(self.lock_duration)?;
         check_deliveries(self.max_delivery_count)?;

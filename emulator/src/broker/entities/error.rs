@@ -4,6 +4,24 @@ use crate::broker::budget::OverBudget;
 use core::fmt;
 
 /// Why an operation on an entity was refused. The protocol turns it into a condition and the service's text.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// let made = broker.with_namespace(clock, |namespace| {
+///     namespace.create_queue("orders", QueueDescription::default(), clock.utc)
+/// });
+/// match made {
+///     Ok(()) | Err(EntityError::AlreadyExists(_)) => {}
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntityError {

@@ -123,6 +123,7 @@ impl Namespace {
     }
 
     /// Notes that an entity was used.
+    #[doc(hidden)]
     pub fn accessed(&mut self, entity: &str, subscription: Option<&str>, utc: Timestamp) {
         let store = match (self.queues.get(entity), self.topics.get(entity)) {
             (Some(queue), _) => Some(queue.stores.main),

@@ -48,6 +48,20 @@ pub(in crate::broker) struct StoreOwner {
 }
 
 /// How many messages an entity holds.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// let namespace = broker.namespace();
+/// let counts = namespace.queue("orders").map(|queue| namespace.counts(&queue.stores));
+/// assert_eq!(counts, Some(RuntimeCounts::default()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeCounts {
     /// Messages in the entity itself that do not wait for their time.
@@ -66,12 +80,35 @@ pub struct RuntimeCounts {
 
 impl RuntimeCounts {
     /// All messages.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::entities::RuntimeCounts;
+    /// let counts = RuntimeCounts { active: 3, dead_letter: 1, ..RuntimeCounts::default() };
+    /// assert_eq!(counts.total(), 4);
+    /// ```
     pub fn total(&self) -> u64 {
         self.active + self.dead_letter + self.scheduled + self.transfer + self.transfer_dead_letter
     }
 }
 
 /// The entities of a namespace.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// broker.with_namespace(clock, |namespace| {
+///     namespace.create_queue("invoices", QueueDescription::default(), clock.utc)
+/// })?;
+/// let names: Vec<_> = broker.namespace().queues().map(|queue| queue.name.as_str()).collect();
+/// assert_eq!(names, ["invoices", "orders"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Namespace {
     tier: Tier,
@@ -120,6 +157,7 @@ pub struct Namespace {
 
 impl Namespace {
     /// An empty namespace of the Standard tier; the seed makes lock tokens.
+    #[doc(hidden)]
     pub fn new(seed: u64) -> Self {
         Self {
             tier: Tier::Standard,
@@ -153,17 +191,42 @@ impl Namespace {
     }
 
     /// Sets the tier, and limits other than the tier's. Entities that exist stay as they are.
+    #[doc(hidden)]
     pub fn set_tier(&mut self, tier: Tier, limits: Option<Limits>) {
         self.tier = tier;
         self.limits = limits.unwrap_or(tier.limits());
     }
 
     /// Its name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert_eq!(broker.namespace().name(), "sbemulatorns");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The pricing tier.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// assert_eq!(broker.namespace().tier(), Tier::Standard);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tier(&self) -> Tier {
         self.tier
     }
@@ -174,6 +237,7 @@ impl Namespace {
     }
 
     /// Takes what has happened since the last call.
+    #[doc(hidden)]
     pub fn take_signals(&mut self) -> Vec<Signal> {
         self.signalled.clear();
         core::mem::take(&mut self.signals).into()
@@ -194,6 +258,7 @@ impl Namespace {
     }
 
     /// Entries that operations have looked at so far: messages, sessions, timers, entities.
+    #[doc(hidden)]
     pub fn entries_touched(&self) -> u64 {
         self.work.done()
     }
@@ -204,11 +269,13 @@ impl Namespace {
     }
 
     /// Whether something has happened since [`Namespace::take_signals`].
+    #[doc(hidden)]
     pub fn has_signals(&self) -> bool {
         !self.signals.is_empty()
     }
 
     /// A store. Those of an entity are gone with it.
+    #[doc(hidden)]
     pub fn store(&self, id: StoreId) -> Option<&Store> {
         self.stores.find(id.0).filter(|store| store.is_there())
     }
@@ -239,6 +306,7 @@ impl Namespace {
     }
 
     /// Bytes of a queue, or of a topic with its subscriptions, with those that open transactions have reserved.
+    #[doc(hidden)]
     pub fn held(&self, entity: &str) -> u64 {
         let bytes = |sizes: &BTreeMap<String, u64>| sizes.get(entity).copied().unwrap_or_default();
         bytes(&self.sizes) + bytes(&self.reserved)
@@ -314,6 +382,7 @@ impl Namespace {
     }
 
     /// When [`Namespace::handle_timeout`] has something to do.
+    #[doc(hidden)]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if !self.remains.is_empty() {
             // More than one call lets go.
@@ -326,6 +395,7 @@ impl Namespace {
 
     /// Carries out what is due, up to a bound: lock ends, expiries, schedules, idle entities, message ids to be forgotten.
     /// The rest stays due, see [`Namespace::poll_timeout`].
+    #[doc(hidden)]
     pub fn handle_timeout(&mut self, utc: Timestamp) {
         let end = self.work.done() + MAX_TIMERS;
         while self.work.done() < end
@@ -349,26 +419,93 @@ impl Namespace {
     }
 
     /// A queue.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let orders = broker.namespace().queue("orders");
+    /// assert_eq!(orders.map(|queue| queue.description.max_delivery_count), Some(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn queue(&self, path: &str) -> Option<&Queue> {
         self.queues.get(&name::key(path))
     }
 
     /// A topic.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// let events = broker.namespace().topic("events");
+    /// assert_eq!(events.map(|topic| topic.subscriptions.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn topic(&self, path: &str) -> Option<&Topic> {
         self.topics.get(&name::key(path))
     }
 
     /// A subscription.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// let all = broker.namespace().subscription("events", "all");
+    /// assert_eq!(all.map(|subscription| subscription.rules.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn subscription(&self, topic: &str, subscription: &str) -> Option<&Subscription> {
         self.topic(topic)?.subscriptions.get(&name::key(subscription))
     }
 
     /// All queues by name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// for queue in broker.namespace().queues() {
+    ///     println!("{}: {:?}", queue.name, queue.description.lock_duration);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.queues.values()
     }
 
     /// All topics by name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// for topic in broker.namespace().topics() {
+    ///     println!("{}: {} subscriptions", topic.name, topic.subscriptions.len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.values()
     }
@@ -413,6 +550,21 @@ impl Namespace {
     }
 
     /// How many messages a queue or subscription holds.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+    /// let namespace = broker.namespace();
+    /// for queue in namespace.queues() {
+    ///     assert_eq!(namespace.counts(&queue.stores).active, 0);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn counts(&self, stores: &Stores) -> RuntimeCounts {
         let count = |id: StoreId| {
             self.store(id)
@@ -430,6 +582,20 @@ impl Namespace {
     }
 
     /// How many messages wait in a topic for their time.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::{Duration, Instant, Timestamp};
+    /// # use servicebus_emulator::Emulator;
+    /// # use servicebus_emulator::broker::*;
+    /// # use servicebus_emulator::broker::entities::*;
+    /// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+    /// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+    /// let namespace = broker.namespace();
+    /// let waiting = namespace.topic("events").map(|topic| namespace.topic_counts(topic).scheduled);
+    /// assert_eq!(waiting, Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn topic_counts(&self, topic: &Topic) -> RuntimeCounts {
         let store = self.store(topic.scheduled);
         let bytes = |id| self.store(id).map_or(0, Store::size);

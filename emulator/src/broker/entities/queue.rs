@@ -38,11 +38,24 @@ impl Stores {
 }
 
 /// When an entity was made, changed and used.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// let times = broker.namespace().queue("orders").map(|queue| queue.times);
+/// assert_eq!(times.map(|times| times.created), Some(clock.utc));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     /// When it was made.
     pub created: Timestamp,
-    /// When its settings were last changed; of a queue or topic also its version, see [`Versions`].
+    /// When its settings were last changed; of a queue or topic also its version.
     pub updated: Timestamp,
     /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
     pub accessed: Timestamp,
@@ -50,6 +63,14 @@ pub struct Times {
 
 impl Times {
     /// Made now.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::time::Timestamp;
+    /// # use servicebus_emulator::broker::entities::Times;
+    /// let times = Times::new(Timestamp::from_secs(1_795_000_000));
+    /// assert_eq!(times.accessed, Timestamp::DOTNET_MIN);
+    /// ```
     pub fn new(utc: Timestamp) -> Self {
         Self { created: utc, updated: utc, accessed: Timestamp::DOTNET_MIN }
     }
@@ -97,6 +118,20 @@ impl Versions {
 }
 
 /// A queue.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// if let Some(queue) = broker.namespace().queue("orders") {
+///     assert_eq!((queue.name.as_str(), queue.times.created), ("orders", clock.utc));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Queue {
     /// The name as it was written.

@@ -15,6 +15,21 @@ use servicebus_core::servicebus::SubQueue;
 use std::sync::Arc;
 
 /// A topic.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+/// if let Some(topic) = broker.namespace().topic("events") {
+///     let names: Vec<_> = topic.subscriptions.values().map(|subscription| &subscription.name).collect();
+///     assert_eq!(names, ["all"]);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Topic {
     /// The name as it was written.
@@ -67,6 +82,20 @@ impl Topic {
 }
 
 /// A subscription.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # use servicebus_emulator::broker::entities::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().topic("events").subscription("all").broker(clock)?;
+/// if let Some(subscription) = broker.namespace().subscription("events", "all") {
+///     assert!(subscription.rules.values().any(|stored| stored.rule.name == "$Default"));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     /// The name as it was written.
