@@ -1,7 +1,7 @@
 //! Credit: what receivers want and have granted, drains and their time-outs, and the receivers that wait for a place.
 // docs/evidence/invariants.md §1 rows 4–11
 
-use crate::storage::{Features, Marks, MarksOf, Slots, Storage, room};
+use crate::storage::{Beside, Features, Marks, MarksOf, Slots, Storage, room};
 use crate::time::{Instant, Millis};
 
 /// Places in the table of deliveries that receivers leave free.
@@ -95,12 +95,6 @@ struct Supply {
     drained: bool,
     /// Its last receive is over: unused credit is given back.
     gives_back: bool,
-    /// Messages that were kept ready were given back: nothing is fetched ahead until the next call.
-    idled: bool,
-    /// Prefetching is paused by the application.
-    suspended: bool,
-    /// Messages that are kept ready.
-    prefetch: u32,
     /// Messages that the pending receives want.
     demand: u32,
     /// Pending receives.
@@ -111,11 +105,15 @@ struct Supply {
     asked_at: Instant,
 }
 
-impl Supply {
-    /// Messages to keep ready now.
-    fn prefetch(&self) -> u32 {
-        if self.suspended || self.idled { 0 } else { self.prefetch }
-    }
+/// What a receiver keeps ready.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Messages that are kept ready.
+    prefetch: u32,
+    /// They were given back: nothing is fetched ahead until the next call.
+    idled: bool,
+    /// Prefetching is paused by the application.
+    suspended: bool,
 }
 
 /// What all receivers want, by the places of senders and receivers.
@@ -125,7 +123,8 @@ pub(super) struct Credit<S: Storage> {
     /// Receivers that want credit, and senders with messages, for which there was no place.
     without_places: MarksOf<S, room::Links>,
     /// Receivers on which messages wait that were fetched ahead.
-    stocked: MarksOf<S, room::Links>,
+    stocked: MarksOf<S, room::Prefetching>,
+    aheads: Beside<S, room::Prefetching, Ahead>,
     supplies: Slots<S, room::Links, Supply>,
 }
 
@@ -137,6 +136,7 @@ impl<S: Storage> Credit<S> {
             answer_time: ANSWER,
             without_places: Marks::empty(),
             stocked: Marks::empty(),
+            aheads: Beside::default(),
             supplies: Slots::<S, room::Links, _>::default(),
         }
     }
@@ -156,15 +156,20 @@ impl<S: Storage> Credit<S> {
             overdue: Overdue::No,
             drained: false,
             gives_back: false,
-            idled: false,
-            suspended: false,
-            prefetch: if S::Features::PREFETCH { prefetch } else { 0 },
             demand: 0,
             receives: 0,
             stocked_since: None,
             asked_at: Instant::ZERO,
         };
         self.supplies.put(place as usize, supply);
+        if let Some(ahead) = self.ahead(place) {
+            *ahead = Ahead { prefetch, ..Ahead::default() };
+        }
+    }
+
+    /// What it keeps ready, where messages are fetched ahead.
+    fn ahead(&mut self, place: u32) -> Option<&mut Ahead> {
+        if S::Features::PREFETCH { self.aheads.get_mut(place) } else { None }
     }
 
     /// It is gone.
@@ -184,7 +189,8 @@ impl<S: Storage> Credit<S> {
 
     /// The number of messages to prefetch now.
     pub(super) fn prefetch(&self, place: u32) -> u32 {
-        if S::Features::PREFETCH { self.get(place).map_or(0, Supply::prefetch) } else { 0 }
+        let ahead = if S::Features::PREFETCH { self.aheads.get(place) } else { None };
+        ahead.filter(|ahead| !ahead.suspended && !ahead.idled).map_or(0, |ahead| ahead.prefetch)
     }
 
     /// Pending receives.
@@ -198,7 +204,7 @@ impl<S: Storage> Credit<S> {
         supply.asked_at = asked_at.unwrap_or(supply.asked_at);
         supply.demand = supply.demand.saturating_add(count);
         supply.receives += 1;
-        core::mem::take(&mut supply.idled)
+        self.ahead(place).is_some_and(|ahead| core::mem::take(&mut ahead.idled))
     }
 
     /// A receive has ended; credit that no other receive wants will be drained. Returns the number of pending receives.
@@ -258,8 +264,10 @@ impl<S: Storage> Credit<S> {
 
     /// Pauses or resumes prefetching; returns whether prefetched messages should be released.
     pub(super) fn suspend(&mut self, place: u32, suspended: bool) -> bool {
+        if let Some(ahead) = self.ahead(place) {
+            ahead.suspended = suspended;
+        }
         let Some(supply) = self.get_mut(place) else { return false };
-        supply.suspended = suspended;
         let gives_back = suspended && supply.receives == 0;
         supply.gives_back |= gives_back;
         gives_back
@@ -267,8 +275,11 @@ impl<S: Storage> Credit<S> {
 
     /// What was kept ready waits for too long; false when a receive is there for it.
     pub(super) fn idle(&mut self, place: u32) -> bool {
-        let Some(supply) = self.get_mut(place).filter(|supply| supply.receives == 0) else { return false };
-        supply.idled = true;
+        if self.receives(place) > 0 {
+            return false;
+        }
+        let Some(ahead) = self.ahead(place) else { return false };
+        ahead.idled = true;
         true
     }
 
@@ -353,7 +364,8 @@ impl<S: Storage> Credit<S> {
     /// The credit that a receiver's prefetch or pending calls need. Credit is never lowered: unused credit is drained.
     pub(super) fn wants(&self, place: u32, budget: Budget) -> Grant {
         let Some(supply) = self.get(place) else { return Grant::Nothing };
-        if supply.drained || supply.idled || supply.draining {
+        let idled = S::Features::PREFETCH && self.aheads.get(place).is_some_and(|ahead| ahead.idled);
+        if supply.drained || supply.draining || idled {
             return Grant::Nothing;
         }
         let prefetch = self.prefetch(place);

@@ -188,6 +188,7 @@ macro_rules! fixed_storage {
             $crate::fixed_storage!(@rooms $name
                 Sessions: SESSIONS,
                 Links: LINKS,
+                Prefetching: if $name::PREFETCH { LINKS } else { 0 },
                 Deliveries: DELIVERIES,
                 Held: if $name::RECEIVERS { DELIVERIES } else { 0 },
                 Requests: $crate::storage::FEW_REQUESTS,

@@ -258,6 +258,7 @@ impl Default for Limits {
 pub trait Storage:
     Room<room::Sessions>
     + Room<room::Links>
+    + Room<room::Prefetching>
     + Room<room::Deliveries>
     + Room<room::Held>
     + Room<room::Requests>

@@ -53,6 +53,9 @@ pub enum Sessions {}
 /// Every link of the connection.
 #[derive(Debug)]
 pub enum Links {}
+/// Every link of the connection, where messages are fetched ahead.
+#[derive(Debug)]
+pub enum Prefetching {}
 /// Every delivery that waits, is under way or unsettled.
 #[derive(Debug)]
 pub enum Deliveries {}
