@@ -10,18 +10,17 @@ use crate::time::{Instant, Millis};
 // docs/evidence/field-reports.md C17, H2
 pub(crate) const HEALTHY: Millis = Millis::from_secs(30);
 
-/// Attempts that failed in a row.
+/// Attempts that failed in a row. Half a word: every link has some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Backoff {
-    /// The attempt after the last failure was healthy.
-    healthy: bool,
-    failures: u16,
-}
+pub(super) struct Backoff(u16);
+
+/// In place of a number of failures: the attempt after the last one was healthy.
+const WAS_HEALTHY: u16 = u16::MAX;
 
 impl Backoff {
     /// It works: earlier failures are forgotten.
     pub(super) fn healthy(&mut self) {
-        *self = Self { healthy: true, failures: 0 };
+        *self = Self(WAS_HEALTHY);
     }
 
     /// Earlier failures are forgotten; the next is the first.
@@ -31,24 +30,23 @@ impl Backoff {
 
     /// An attempt has failed, or the connection or link that it opened was lost.
     pub(super) fn failed(&mut self) {
-        self.failures = if self.healthy { 0 } else { self.failures.saturating_add(1) };
-        self.healthy = false;
+        self.0 = if self.0 == WAS_HEALTHY { 0 } else { (self.0 + 1).min(WAS_HEALTHY - 1) };
     }
 
     /// How many there are.
     pub(super) fn failures(self) -> u16 {
-        self.failures
+        if self.0 == WAS_HEALTHY { 0 } else { self.0 }
     }
 
     /// Whether more attempts in a row have failed than a call would make.
     pub(super) fn is_exhausted(self, policy: &RetryPolicy) -> bool {
-        u32::from(self.failures) > policy.max_retries
+        u32::from(self.failures()) > policy.max_retries
     }
 
     /// The pause after the last failure. Beyond the policy's attempts none is longer than half of what a whole call may
     /// take: one that finds a pause under way has time for an attempt.
     pub(super) fn pause(self, policy: &RetryPolicy, reason: Option<Reason>, random: &mut Random) -> Millis {
-        let pause = policy.wait(u32::from(self.failures).saturating_sub(1), reason, random);
+        let pause = policy.wait(u32::from(self.failures()).saturating_sub(1), reason, random);
         if !self.is_exhausted(policy) {
             return pause;
         }
@@ -64,7 +62,7 @@ impl Backoff {
         reason: Option<Reason>,
         random: &mut Random,
     ) -> Option<Instant> {
-        if self.failures == 0 {
+        if self.failures() == 0 {
             return None;
         }
         let pause = self.pause(policy, reason, random);
@@ -99,6 +97,10 @@ mod tests {
         );
         backoff.failed();
         assert!(retry(backoff).is_some(), "and only once");
+        for _ in 0..=u32::from(u16::MAX) {
+            backoff.failed();
+        }
+        assert_eq!(backoff.failures(), u16::MAX - 1, "never healthy by their number");
     }
 
     #[test]
