@@ -154,19 +154,19 @@ pub struct Connection<S: Storage> {
     pub(super) peer_max_frame_size: u32,
     pub(super) peer_channel_max: u16,
     /// Sessions with a flow due.
-    pub(super) flows: Chain,
+    pub(super) flows: Chain<u16>,
     /// Sessions whose end is due.
-    pub(super) ends: Chain,
+    pub(super) ends: Chain<u16>,
     /// Links whose detach is due.
-    pub(super) detaches: Chain,
+    pub(super) detaches: Chain<u16>,
     /// Links with a flow or a transfer to send.
-    pub(super) work: Chain,
+    pub(super) work: Chain<u16>,
     /// Bytes of deliveries that have come in and are not taken, where their number alone is no bound.
     pub(super) buffered: usize,
     /// Those of whole messages among them.
     pub(super) buffered_whole: usize,
     /// Sessions whose window is below their share because of buffered messages.
-    pub(super) narrowed: Chain,
+    pub(super) narrowed: Chain<u16>,
     /// Sessions of the peer's making that there have been.
     pub(super) sessions_made: u32,
     /// Sessions that have no share of the bytes that may be buffered.
@@ -212,7 +212,7 @@ impl<S: Storage> core::fmt::Debug for Connection<S> {
 
 impl<S: Storage> Connection<S> {
     fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
-        let limits = config.limits;
+        let limits = config.limits.bounded();
         let sessions = Entries::<TableOf<S, room::Sessions, Session>, _, _>::bounded(limits.sessions);
         let links = Entries::<TableOf<S, room::Links, Link>, _, _>::bounded(limits.links);
         // The limits announced to the peer must fit the tables: a peer that respects them cannot overflow one.

@@ -314,7 +314,7 @@ impl<S: Storage> Connection<S> {
         let session = self.sessions.get_mut(link.session)?;
         session.open_window(window);
         let flow = Flow {
-            handle: Some(link.output_handle),
+            handle: Some(link.output_handle.into()),
             // Unknown to a receiver until the sender's attach has come.
             delivery_count: (link.role == Role::Sender || link.attach_received).then_some(link.delivery_count),
             link_credit: Some(link.credit),

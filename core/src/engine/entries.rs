@@ -1,6 +1,6 @@
 //! Tables and queues that take the index of one kind only.
 
-use crate::storage::{Chain, Joint, Key, Table};
+use crate::storage::{Chain, Joint, Key, Table, Width};
 use crate::wire::Full;
 use core::marker::PhantomData;
 
@@ -19,12 +19,14 @@ pub(super) trait Id: Copy {
 /// An index of a table, and the id that belongs to it.
 pub(super) trait Indexes: Number {
     type Id: Id;
+    /// What it takes in a chain.
+    type Width: Width;
     /// No index: nothing is found there.
     const NONE: Self;
 }
 
-/// What an entry names as the one behind it while it is in no list.
-pub(super) const UNLISTED: u32 = u32::MAX;
+/// What an entry names as the one behind it while it is in no list of events.
+pub(super) const UNLISTED: u16 = u16::MAX;
 
 /// A table of `T` by indices of one kind.
 #[cfg_attr(not(test), repr(transparent))]
@@ -78,12 +80,17 @@ impl<T, C: Table<T>, I: Indexes> Entries<C, T, I> {
     }
 
     /// Appends the entry at an index to a chain.
-    pub(super) fn chain(&mut self, chain: &mut Chain, at: I, joint: impl Fn(&mut T) -> &mut Joint) {
+    pub(super) fn chain(&mut self, chain: &mut Chain<I::Width>, at: I, joint: impl Fn(&mut T) -> &mut Joint<I::Width>) {
         chain.push(&mut self.0, at.number(), joint);
     }
 
     /// Removes the entry at an index from a chain.
-    pub(super) fn unchain(&mut self, chain: &mut Chain, at: I, joint: impl Fn(&mut T) -> &mut Joint) {
+    pub(super) fn unchain(
+        &mut self,
+        chain: &mut Chain<I::Width>,
+        at: I,
+        joint: impl Fn(&mut T) -> &mut Joint<I::Width>,
+    ) {
         chain.remove(&mut self.0, at.number(), joint);
     }
 

@@ -4,7 +4,7 @@ use super::entries::{Number, UNLISTED};
 use super::error::{ConnectionError, OutcomeKind};
 use super::id::{LinkIndex, SessionIndex};
 use super::{Connection, DeliveryId, LinkId, SessionId, link, session};
-use crate::storage::Storage;
+use crate::storage::{Limits, Storage};
 use crate::wire::messaging::DeliveryState;
 use crate::wire::performative::{PerformativeView, Role};
 use crate::wire::sasl::{SaslCode, SaslInit};
@@ -240,36 +240,34 @@ pub(super) enum Changed {
     Link(LinkIndex),
 }
 
-/// The kind is in the two highest bits.
-const LINK: u32 = 1 << 30;
-const KIND: u32 = 3 << 30;
-/// Of the last entry of the list.
-const LAST: u32 = u32::MAX - 1;
+/// The kind is in the highest bit: [`Limits::FEW`] leaves it and two numbers.
+const LINK: u16 = 1 << 15;
+/// What the last entry of the list names as the one behind it.
+const LAST: u16 = u16::MAX - 1;
+
+const _: () = assert!(Limits::FEW <= (LAST & !LINK) as usize, "no entry has the number of none");
 
 /// Sessions and links with flags set, in the order in which they got them: a list through the entries (`next_event`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Events {
-    first: u32,
-    last: u32,
+    first: u16,
+    last: u16,
 }
 
 impl Events {
     pub(super) const EMPTY: Self = Self { first: LAST, last: LAST };
 }
 
-impl Number for Changed {
-    fn of(number: u32) -> Self {
-        let index = number & !KIND;
-        match number & KIND {
-            LINK => Self::Link(LinkIndex::of(index)),
-            _ => Self::Session(SessionIndex::of(index)),
-        }
+impl Changed {
+    fn of(number: u16) -> Self {
+        let index = u32::from(number & !LINK);
+        if number & LINK == 0 { Self::Session(SessionIndex::of(index)) } else { Self::Link(LinkIndex::of(index)) }
     }
 
-    fn number(self) -> u32 {
+    fn number(self) -> u16 {
         match self {
-            Self::Session(at) => at.number(),
-            Self::Link(at) => at.number() | LINK,
+            Self::Session(at) => at.number() as u16,
+            Self::Link(at) => at.number() as u16 | LINK,
         }
     }
 }
@@ -309,7 +307,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Where an entry names the one behind it.
-    fn next_event(&mut self, entry: u32) -> Option<&mut u32> {
+    fn next_event(&mut self, entry: u16) -> Option<&mut u16> {
         match Changed::of(entry) {
             Changed::Session(at) => self.sessions.get_mut(at).map(|session| &mut session.next_event),
             Changed::Link(at) => self.links.get_mut(at).map(|link| &mut link.next_event),

@@ -12,7 +12,7 @@ impl<S: Storage> Connection<S> {
         let mut used = 0;
         let mut at = self.sessions.get(session).and_then(|session| session.links.first());
         while let Some(link) = at.and_then(|at| self.links.get(LinkIndex::of(at))) {
-            if let Some(bit) = link.output_handle.checked_sub(base).filter(|&bit| bit < u64::BITS) {
+            if let Some(bit) = u32::from(link.output_handle).checked_sub(base).filter(|&bit| bit < u64::BITS) {
                 used |= 1u64 << bit;
             }
             at = link.of_session.next();

@@ -1,10 +1,11 @@
-//! Names of sessions, links and deliveries: ids with a generation for the layers above, plain indices inside.
+//! Names of sessions, links and deliveries: ids with a generation for the layers above, plain indices inside. Those of
+//! sessions and links take half a word: a connection has few of them ([`Limits`](crate::storage::Limits)).
 
 use super::entries::{Id, Indexes, Number};
-use crate::storage::Key;
+use crate::storage::{Key, SmallKey};
 
 macro_rules! ids {
-    ($($(#[$meta:meta])* $id:ident, $index:ident, $noun:literal;)*) => {$(
+    ($($(#[$meta:meta])* $id:ident, $index:ident($width:ident), $noun:literal;)*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $id(Key);
@@ -27,7 +28,7 @@ macro_rules! ids {
             }
 
             pub(super) const fn at(self) -> $index {
-                $index(self.0.index)
+                $index(self.0.index as $width)
             }
         }
 
@@ -43,22 +44,23 @@ macro_rules! ids {
 
         #[doc = concat!("The index of a ", $noun, " in its table.")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) struct $index(u32);
+        pub(super) struct $index($width);
 
         impl Number for $index {
             fn of(number: u32) -> Self {
-                Self(number)
+                Self(number as $width)
             }
 
             fn number(self) -> u32 {
-                self.0
+                self.0.into()
             }
         }
 
         impl Indexes for $index {
             type Id = $id;
+            type Width = $width;
 
-            const NONE: Self = Self(u32::MAX);
+            const NONE: Self = Self($width::MAX);
         }
     )*};
 }
@@ -74,7 +76,7 @@ ids! {
     /// client.end(session, None);
     /// # Ok::<(), servicebus_core::engine::EngineError>(())
     /// ```
-    SessionId, SessionIndex, "session";
+    SessionId, SessionIndex(u16), "session";
     /// Names a link. A stale id reads as detached, never as another link.
     ///
     /// # Examples
@@ -89,7 +91,7 @@ ids! {
     /// assert_eq!(client.link(link), None);
     /// # Ok::<(), servicebus_core::engine::EngineError>(())
     /// ```
-    LinkId, LinkIndex, "link";
+    LinkId, LinkIndex(u16), "link";
     /// Names a delivery.
     ///
     /// # Examples
@@ -104,7 +106,19 @@ ids! {
     /// assert_eq!(client.first_delivery(link), Some(delivery));
     /// # Ok::<(), servicebus_core::engine::EngineError>(())
     /// ```
-    DeliveryId, DeliveryIndex, "delivery";
+    DeliveryId, DeliveryIndex(u32), "delivery";
+}
+
+impl From<LinkId> for SmallKey {
+    fn from(link: LinkId) -> Self {
+        Self::new(link.0)
+    }
+}
+
+impl From<SmallKey> for LinkId {
+    fn from(kept: SmallKey) -> Self {
+        Self(kept.key())
+    }
 }
 
 #[cfg(all(test, feature = "alloc"))]

@@ -8,7 +8,7 @@ use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex, SessionId, Session
 use super::numbers::{Handle, LinkName};
 use super::queue::Queued;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
-use crate::storage::{Chain, Joint, Place, Storage};
+use crate::storage::{Chain, Joint, SmallPlace, Storage};
 use crate::wire::View;
 use crate::wire::frame::Kind;
 use crate::wire::performative::{Attach, Detach, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode};
@@ -81,17 +81,23 @@ pub(super) struct Link {
     pub(super) echo_due: bool,
     /// Its place is freed with its last event.
     pub(super) forgotten: bool,
-    /// It is among the links of its session.
-    in_session: bool,
     pub(super) flags: u8,
     /// Our detach is due, and whether it closes: the link was not answered yet, or the outbox was full.
     pub(super) detach_due: Option<bool>,
     /// What the peer did wrong, when that is why we detached.
     pub(super) fault: Option<Violation>,
+    /// Where it waits for its turn.
+    pub(super) queued: Queued,
     pub(super) session: SessionIndex,
     /// The entry behind it in the list of events.
-    pub(super) next_event: u32,
-    pub(super) output_handle: u32,
+    pub(super) next_event: u16,
+    /// Both handles are below the limit on links.
+    pub(super) output_handle: u16,
+    pub(super) input_handle: Option<SmallPlace>,
+    /// Its neighbours where it waits for its turn.
+    pub(super) queue: Joint<u16>,
+    /// Its neighbours among the links of its session that are not over.
+    pub(super) of_session: Joint<u16>,
     pub(super) delivery_count: u32,
     /// Deliveries that may still be sent (sender) or may still come (receiver).
     pub(super) credit: u32,
@@ -106,15 +112,9 @@ pub(super) struct Link {
     pub(super) assembling: DeliveryIndex,
     /// Deliveries to be sent (sender) or to be taken (receiver).
     pub(super) waiting: Waiting,
-    pub(super) input_handle: Option<Place>,
     /// A hash of the name, session and role: replies are matched by it, and the name itself is the application's to
     /// keep.
     pub(super) name: LinkName,
-    /// Where it waits for its turn, and its neighbours there.
-    pub(super) queued: Queued,
-    pub(super) queue: Joint,
-    /// Its neighbours among the links of its session that are not over.
-    pub(super) of_session: Joint,
     /// All of its deliveries.
     pub(super) deliveries: Chain,
 }
@@ -152,7 +152,6 @@ impl Link {
             flow_due: false,
             echo_due: false,
             forgotten: false,
-            in_session: false,
             queued: Queued::Nowhere,
             queue: Joint::FREE,
             of_session: Joint::FREE,
@@ -194,8 +193,7 @@ impl Link {
 impl<S: Storage> Connection<S> {
     /// Adds a link to those of its session.
     fn join_session(&mut self, at: LinkIndex, session: SessionIndex) {
-        if let (Some(session), Some(link)) = (self.sessions.get_mut(session), self.links.get_mut(at)) {
-            link.in_session = true;
+        if let Some(session) = self.sessions.get_mut(session) {
             session.link_count = session.link_count.saturating_add(1);
             self.links.chain(&mut session.links, at, |link| &mut link.of_session);
         }
@@ -230,7 +228,7 @@ impl<S: Storage> Connection<S> {
         let handle = self.free_handle(session.at(), 0)?;
         let name = link_name(session.at(), attach.role, attach.name);
         let mut link = Link::new(session.at(), attach.role, name);
-        link.output_handle = handle;
+        link.output_handle = handle as u16;
         link.attach_sent = true;
         link.sender_settle_mode = attach.snd_settle_mode;
         link.receiver_settle_mode = attach.rcv_settle_mode;
@@ -289,7 +287,7 @@ impl<S: Storage> Connection<S> {
         if found.is_over() {
             return Err(EngineError::Detached);
         }
-        let (session, role, handle) = (found.session, found.role, found.output_handle);
+        let (session, role, handle) = (found.session, found.role, u32::from(found.output_handle));
         let id = self.sessions.id(session).ok_or(EngineError::Detached)?;
         self.accept_session(id)?;
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
@@ -364,7 +362,7 @@ impl<S: Storage> Connection<S> {
     /// ```
     pub fn refuse_link(&mut self, link: LinkId, name: &str, error: &ErrorCondition<'_>) -> Result<(), EngineError> {
         let found = self.links.find(link).ok_or(EngineError::Detached)?;
-        let attach = refusal(name, found.output_handle, found.role);
+        let attach = refusal(name, found.output_handle.into(), found.role);
         self.accept_link(link, &attach)?;
         self.detach(link, true, Some(error))
     }
@@ -411,7 +409,7 @@ impl<S: Storage> Connection<S> {
         self.revoke_credit(at);
         let Some(found) = self.links.get_mut(at) else { return };
         found.detach_sent = true;
-        let (handle, session, attached) = (found.output_handle, found.session, found.attach_sent);
+        let (handle, session, attached) = (u32::from(found.output_handle), found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let assembling = found.assembling;
         let detach = Detach { handle, closed, error: error.copied().or(Ending(found.fault).error()) };
@@ -433,7 +431,7 @@ impl<S: Storage> Connection<S> {
     /// Both ends have detached, unless our detach is still to be sent.
     pub(super) fn close_link(&mut self, at: LinkIndex) {
         let Some(found) = self.links.get_mut(at).filter(|found| found.is_over()) else { return };
-        let (session, handle) = (found.session, found.input_handle.take().map(Place::index));
+        let (session, handle) = (found.session, found.input_handle.take().map(SmallPlace::index));
         found.credit = 0;
         let name = Some(found.name).filter(|_| found.attach_sent && !found.attach_received);
         if let Some(name) = name.filter(|name| self.numbers.get(*name) == Some(at)) {
@@ -442,7 +440,7 @@ impl<S: Storage> Connection<S> {
         if let Some(handle) = handle {
             self.numbers.remove(Handle(session, handle));
         }
-        if core::mem::take(&mut found.in_session)
+        if found.of_session.is_in_chain()
             && let Some(session) = self.sessions.get_mut(session)
         {
             session.link_count = session.link_count.saturating_sub(1);
@@ -626,7 +624,7 @@ impl<S: Storage> Connection<S> {
                 // Each end numbers for itself: the peer's number serves for our direction too, unless it is taken.
                 let free = self.free_handle(session, handle);
                 let free = free.map_err(|_| Wrong::Session(Violation::ResourceLimitExceeded))?;
-                link.output_handle = free;
+                link.output_handle = free as u16;
                 match self.links.insert(link) {
                     Ok(id) => id.at(),
                     Err(_) => return self.refuse_for_space(session, &refusal(name, free, role)).map(|()| None),
@@ -644,7 +642,7 @@ impl<S: Storage> Connection<S> {
         }
         let Some(link) = self.links.get_mut(at) else { return Ok(None) };
         link.attach_received = true;
-        link.input_handle = Some(Place::new(handle));
+        link.input_handle = Some(SmallPlace::new(handle));
         link.peer_accepts(max_message_size);
         if role == Role::Receiver {
             let outstanding = link.outstanding();

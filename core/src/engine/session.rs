@@ -42,7 +42,7 @@ pub(super) struct Session {
     /// How many links it has that are not over.
     pub(super) link_count: u16,
     /// The entry behind it in the list of events.
-    pub(super) next_event: u32,
+    pub(super) next_event: u16,
     /// The transfer-id of the next frame we send.
     pub(super) next_outgoing_id: u32,
     /// The delivery-id of the next delivery we send: contiguous, since some peers drop what jumps.
@@ -65,15 +65,15 @@ pub(super) struct Session {
     pub(super) end_due: Option<Ending>,
     pub(super) peer_channel: Option<u16>,
     /// Its neighbours among the sessions with a flow or an end due.
-    pub(super) queue: Joint,
+    pub(super) queue: Joint<u16>,
     /// Its last window was less than its share.
     narrowed: bool,
     /// Its neighbours among those sessions.
-    narrow: Joint,
+    narrow: Joint<u16>,
     /// Its links that are not over.
-    pub(super) links: Chain,
+    pub(super) links: Chain<u16>,
     /// Those that wait for its window.
-    pub(super) stalled: Chain,
+    pub(super) stalled: Chain<u16>,
 }
 
 impl Session {

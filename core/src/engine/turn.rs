@@ -106,7 +106,7 @@ impl<S: Storage> Connection<S> {
             let Some(link) = self.links.get_mut(at) else { return true };
             let channel = self.sessions.get(link.session).map_or(0, |session| session.channel);
             let closed = link.detach_due.unwrap_or(true);
-            let detach = Detach { handle: link.output_handle, closed, error: Ending(link.fault).error() };
+            let detach = Detach { handle: link.output_handle.into(), closed, error: Ending(link.fault).error() };
             if !write_frame(tx, channel, &detach) {
                 return false;
             }
@@ -200,7 +200,7 @@ impl<S: Storage> Connection<S> {
         };
         let transaction = delivery.transaction.as_ref().filter(|_| first);
         let mut transfer = Transfer {
-            handle: link.output_handle,
+            handle: link.output_handle.into(),
             delivery_id: first.then_some(id),
             delivery_tag: first.then_some(delivery.tag.as_bytes()),
             message_format: first.then_some(delivery.format),

@@ -67,7 +67,6 @@ use calls::Calls;
 use channels::Channels;
 use credit::Credit;
 use effect::Effect;
-use id::RequestId;
 use link_up::LinkUp;
 use links::Links;
 use lock_renewals::LockRenewals;
@@ -258,7 +257,7 @@ impl<S: Storage> ClientMachine<S> {
     // Inlined so that it is built in place: on a small machine it would otherwise be the largest value on the stack.
     #[inline(always)]
     pub fn new(settings: Settings<S>) -> Self {
-        let limits = settings.limits;
+        let limits = settings.limits.bounded();
         let mut random = Random::seeded(settings.seed);
         let container = random.next() as u32;
         Self {
@@ -594,7 +593,7 @@ impl<S: Storage> ClientMachine<S> {
                     .use_node(None)
                     .and_then(|node| self.start_request(node, Owner::Token(token, Timestamp::DOTNET_MIN), deadline));
                 match begun {
-                    Ok(request) => self.tokens.begun(token, RequestId::new(request)),
+                    Ok(request) => self.tokens.begun(token, request.index),
                     Err(failure) => {
                         let (tokens, mut attempt) = self.token_attempt(clock);
                         tokens.refused(token, failure, false, &mut attempt);

@@ -2,47 +2,83 @@
 
 use super::Table;
 
-/// No place.
-const NONE: u32 = u32::MAX;
+/// What a chain keeps places in: a word, or half of one for a table that never has more than 65 535 entries.
+pub(crate) trait Width: Copy + Eq {
+    /// No place.
+    const NONE: Self;
+    /// A place of the table, in this width.
+    fn of(place: u32) -> Self;
+    /// The place; of none, one that no table has.
+    fn place(self) -> u32;
+}
+
+impl Width for u32 {
+    const NONE: Self = Self::MAX;
+
+    fn of(place: u32) -> Self {
+        place
+    }
+
+    fn place(self) -> u32 {
+        self
+    }
+}
+
+impl Width for u16 {
+    const NONE: Self = Self::MAX;
+
+    fn of(place: u32) -> Self {
+        place as Self
+    }
+
+    fn place(self) -> u32 {
+        u32::from(self)
+    }
+}
 
 /// A first-in-first-out list of entries of one table. Each entry has a [`Joint`] for every chain that it can be in at
-/// once. The first entry knows the last one, so that a chain takes a word.
+/// once. The first entry knows the last one, so that a chain takes one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Chain {
-    first: u32,
+pub(crate) struct Chain<W = u32> {
+    first: W,
 }
 
 /// An entry's neighbours in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Joint {
+pub(crate) struct Joint<W = u32> {
     /// The entry before this one; before the first, the last.
-    before: u32,
-    next: u32,
+    before: W,
+    next: W,
 }
 
-fn known(place: u32) -> Option<u32> {
-    (place != NONE).then_some(place)
+fn known<W: Width>(place: W) -> Option<u32> {
+    (place != W::NONE).then_some(place.place())
 }
 
-impl Joint {
+impl<W: Width> Joint<W> {
     /// In no chain.
-    pub(crate) const FREE: Self = Self { before: NONE, next: NONE };
+    pub(crate) const FREE: Self = Self { before: W::NONE, next: W::NONE };
 
     /// The entry behind this one.
     pub(crate) fn next(&self) -> Option<u32> {
         known(self.next)
     }
+
+    /// Whether its entry is in a chain.
+    pub(crate) fn is_in_chain(&self) -> bool {
+        self.before != W::NONE
+    }
 }
 
-impl Default for Chain {
+impl<W: Width> Default for Chain<W> {
     fn default() -> Self {
         Self::EMPTY
     }
 }
 
-impl Chain {
+impl<W: Width> Chain<W> {
     /// Without an entry.
-    pub(crate) const EMPTY: Self = Self { first: NONE };
+    pub(crate) const EMPTY: Self = Self { first: W::NONE };
 
     /// The oldest entry.
     pub(crate) fn first(&self) -> Option<u32> {
@@ -50,44 +86,50 @@ impl Chain {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first == NONE
+        self.first == W::NONE
     }
 
     /// The entry before the one with this joint at `place`.
-    pub(crate) fn before(&self, place: u32, joint: &Joint) -> Option<u32> {
-        known(joint.before).filter(|_| self.first != place)
+    pub(crate) fn before(&self, place: u32, joint: &Joint<W>) -> Option<u32> {
+        known(joint.before).filter(|_| self.first != W::of(place))
     }
 
     /// Appends the entry at `place`, which is in no chain by this joint.
-    pub(crate) fn push<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint) {
-        let mut last = place;
-        if let Some(first) = entries.get_mut(self.first) {
-            last = core::mem::replace(&mut joint(first).before, place);
+    pub(crate) fn push<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint<W>) {
+        let new = W::of(place);
+        let mut last = new;
+        if let Some(first) = entries.get_mut(self.first.place()) {
+            last = core::mem::replace(&mut joint(first).before, new);
         } else {
-            self.first = place;
+            self.first = new;
         }
-        if last != place
-            && let Some(last) = entries.get_mut(last)
+        if last != new
+            && let Some(last) = entries.get_mut(last.place())
         {
-            joint(last).next = place;
+            joint(last).next = new;
         }
         if let Some(entry) = entries.get_mut(place) {
-            *joint(entry) = Joint { before: last, next: NONE };
+            *joint(entry) = Joint { before: last, next: W::NONE };
         }
     }
 
     /// Removes the entry at `place`, which is in this chain.
-    pub(crate) fn remove<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint) {
+    pub(crate) fn remove<T>(
+        &mut self,
+        entries: &mut impl Table<T>,
+        place: u32,
+        joint: impl Fn(&mut T) -> &mut Joint<W>,
+    ) {
         let Some(entry) = entries.get_mut(place) else { return };
         let Joint { before, next } = core::mem::replace(joint(entry), Joint::FREE);
-        if self.first == place {
+        if self.first == W::of(place) {
             self.first = next;
-        } else if let Some(entry) = entries.get_mut(before) {
+        } else if let Some(entry) = entries.get_mut(before.place()) {
             joint(entry).next = next;
         }
         // Behind the last one is the first, as far as its way back goes.
-        let behind = known(next).unwrap_or(self.first);
-        if let Some(entry) = entries.get_mut(behind) {
+        let behind = if next == W::NONE { self.first } else { next };
+        if let Some(entry) = entries.get_mut(behind.place()) {
             joint(entry).before = before;
         }
     }
@@ -100,11 +142,11 @@ mod tests {
     use crate::storage::FixedTable;
     use alloc::vec::Vec;
 
-    fn joint(entry: &mut Joint) -> &mut Joint {
+    fn joint<W>(entry: &mut Joint<W>) -> &mut Joint<W> {
         entry
     }
 
-    fn entries<T: Table<Joint>>(chain: &Chain, table: &T) -> Vec<u32> {
+    fn entries<W: Width, T: Table<Joint<W>>>(chain: &Chain<W>, table: &T) -> Vec<u32> {
         let mut places = Vec::new();
         let mut at = chain.first();
         while let Some(place) = at {
@@ -115,16 +157,18 @@ mod tests {
     }
 
     /// Appends and removes at random in two chains, and compares with lists.
-    fn as_lists<T: Table<Joint>>() {
+    fn as_lists<W: Width, T: Table<Joint<W>>>() {
         let mut random = Random::seeded(3);
         let mut table = T::bounded(8);
         for _ in 0..8 {
             table.insert(Joint::FREE).expect("room");
         }
-        let (mut chains, mut lists) = ([Chain::EMPTY; 2], [Vec::new(), Vec::new()]);
+        let (mut chains, mut lists) = ([Chain::<W>::EMPTY; 2], [Vec::new(), Vec::new()]);
         for _ in 0..2_000 {
             let (place, which) = (random.below(8) as u32, random.below(2) as usize);
-            match lists.iter().position(|list: &Vec<u32>| list.contains(&place)) {
+            let in_list = lists.iter().position(|list: &Vec<u32>| list.contains(&place));
+            assert_eq!(table.get(place).unwrap().is_in_chain(), in_list.is_some());
+            match in_list {
                 None => {
                     chains[which].push(&mut table, place, joint);
                     lists[which].push(place);
@@ -147,12 +191,14 @@ mod tests {
 
     #[test]
     fn chains_of_a_fixed_table_are_lists() {
-        as_lists::<FixedTable<Joint, 8>>();
+        as_lists::<u32, FixedTable<Joint, 8>>();
+        as_lists::<u16, FixedTable<Joint<u16>, 8>>();
     }
 
     #[cfg(feature = "alloc")]
     #[test]
     fn chains_of_a_table_on_the_heap_are_lists() {
-        as_lists::<crate::storage::HeapTable<Joint>>();
+        as_lists::<u32, crate::storage::HeapTable<Joint>>();
+        as_lists::<u16, crate::storage::HeapTable<Joint<u16>>>();
     }
 }

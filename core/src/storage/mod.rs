@@ -32,10 +32,10 @@ mod transaction_id;
 
 use crate::wire::{Encode, Full};
 use core::fmt::Debug;
-use core::num::NonZeroU32;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::Deref;
 
-pub(crate) use chain::{Chain, Joint};
+pub(crate) use chain::{Chain, Joint, Width};
 pub(crate) use slots::{Beside, Slots};
 pub(crate) use spare::Spare;
 
@@ -92,9 +92,9 @@ pub use transaction_id::{NoTransactions, TransactionId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions of a connection.
+    /// Sessions of a connection; at most 32 766.
     pub sessions: usize,
-    /// Links of a connection, over all sessions.
+    /// Links of a connection, over all sessions; at most 32 766, where the service accepts 5 000.
     pub links: usize,
     /// Deliveries that wait, are under way or unsettled, over all links and in both directions.
     pub deliveries: usize,
@@ -128,7 +128,7 @@ impl Limits {
         }
     }
 
-    /// Sets the number of AMQP sessions of a connection.
+    /// Sets the number of AMQP sessions of a connection; at most 32 766.
     ///
     /// # Examples
     ///
@@ -142,7 +142,7 @@ impl Limits {
         self
     }
 
-    /// Sets the number of links of a connection, over all sessions.
+    /// Sets the number of links of a connection, over all sessions; at most 32 766.
     ///
     /// # Examples
     ///
@@ -219,6 +219,15 @@ impl Limits {
     pub const fn with_buffered_bytes(mut self, buffered: usize) -> Self {
         self.buffered = buffered;
         self
+    }
+
+    /// The most sessions and links: what names them takes half a word, a bit of it for the kind, and two numbers name
+    /// none.
+    pub(crate) const FEW: usize = (1 << 15) - 2;
+
+    /// The same with no more sessions and links than there can be.
+    pub(crate) fn bounded(self) -> Self {
+        Self { sessions: self.sessions.min(Self::FEW), links: self.links.min(Self::FEW), ..self }
     }
 
     /// The most that is ever buffered: the bound, or the largest message.
@@ -447,6 +456,40 @@ impl Place {
     /// Its index.
     pub const fn index(self) -> u32 {
         self.0.get() - 1
+    }
+}
+
+/// A place as [`Place`], in half the room: in a table of no more than [`Limits::FEW`] entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SmallPlace(NonZeroU16);
+
+impl SmallPlace {
+    /// The place with this index.
+    pub(crate) const fn new(index: u32) -> Self {
+        Self(NonZeroU16::MIN.saturating_add(index as u16))
+    }
+
+    /// Its index.
+    pub(crate) const fn index(self) -> u32 {
+        self.0.get() as u32 - 1
+    }
+}
+
+/// A key as [`Key`], in three half words instead of four: in a table of no more than [`Limits::FEW`] entries.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(2))]
+pub(crate) struct SmallKey {
+    generation: Generation,
+    index: u16,
+}
+
+impl SmallKey {
+    pub(crate) const fn new(key: Key) -> Self {
+        Self { generation: key.generation, index: key.index as u16 }
+    }
+
+    pub(crate) const fn key(self) -> Key {
+        Key { index: self.index as u32, generation: self.generation }
     }
 }
 
