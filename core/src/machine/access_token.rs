@@ -60,7 +60,7 @@ impl<S: Storage> ClientMachine<S> {
                     break audience;
                 }
                 // Others that wait are not held up by one that has no audience.
-                Err(failure) => self.end_request(request.index(), clock, Err(failure)),
+                Err(failure) => self.end_request(request, clock, Err(failure)),
             }
         };
         self.tokens.set_pending(true);
@@ -123,7 +123,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             Err(failure) => {
                 while let Some((_, request)) = self.tokens.next_without_text() {
-                    self.end_request(request.index(), clock, Err(failure.clone()));
+                    self.end_request(request, clock, Err(failure.clone()));
                 }
             }
         }
@@ -141,9 +141,9 @@ impl<S: Storage> ClientMachine<S> {
         let mut left = false;
         for _ in 0..self.tokens.count_without_text() {
             let Some((id, request)) = self.tokens.next_without_text() else { break };
-            if !self.can_send(request.index(), clock) {
+            if !self.can_send(request, clock) {
                 // It asks again once it can be sent.
-                self.channels.wait_again(request.index());
+                self.channels.wait_again(request);
                 continue;
             }
             let audience = self.tokens.audience(id, &self.settings);
@@ -162,12 +162,12 @@ impl<S: Storage> ClientMachine<S> {
                 }
                 _ if !lasts => Err(Failure::described(Cause::Credential, "the token ends before one that is needed")),
                 Ok(token) => {
-                    audience.and_then(|audience| self.put_token(id, request.index(), &audience, (kind, token), *expiry))
+                    audience.and_then(|audience| self.put_token(id, request, &audience, (kind, token), *expiry))
                 }
                 Err(_) => Err(Failure::new(Cause::Argument(Argument::AccessToken))),
             };
             if let Err(failure) = sent {
-                self.end_request(request.index(), clock, Err(failure));
+                self.end_request(request, clock, Err(failure));
             }
         }
         left

@@ -612,7 +612,7 @@ mod tests {
     }
 
     fn entity(token: u32) -> EntityId {
-        EntityId { token: TokenId::new(key(token)), sub_queue: None }
+        EntityId { token: TokenId::new(token), sub_queue: None }
     }
 
     fn requests<S: Storage>(channels: &Channels<S>, channel: u32, row: Row) -> Vec<u32> {
@@ -632,7 +632,7 @@ mod tests {
         assert_eq!(channels.spare(), Some(places[0]));
         assert!(channels.start(cbs, Owner::Operation(key(1))).is_ok());
         assert!(channels.start(cbs, Owner::Operation(key(2))).is_err(), "the last place is not for an application's");
-        let last = channels.start(cbs, Owner::Token(TokenId::new(key(1)), Timestamp::DOTNET_MIN)).unwrap();
+        let last = channels.start(cbs, Owner::Token(TokenId::new(1), Timestamp::DOTNET_MIN)).unwrap();
         assert!(channels.start(cbs, Owner::Renewal(key(2))).is_err());
         channels.free(last.index());
         assert!(!channels.has(last));

@@ -1,7 +1,7 @@
 //! Ids of the parts' entries: parts name one another's entries by these, and know nothing else of each other.
 
 use crate::servicebus::address::SubQueue;
-use crate::storage::{Key, Place};
+use crate::storage::{Key, SmallPlace};
 
 /// Declares ids. The generation distinguishes an entry from later ones in the same place: a stale id finds nothing.
 macro_rules! ids {
@@ -28,27 +28,38 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A token of [`Tokens`](super::tokens::Tokens).
-    pub(super) TokenId;
     /// A request of `channels`.
     pub(super) RequestId;
     /// Names a registration of a lock that is renewed.
     pub RenewalId;
 }
 
-/// The lock of a session: its receiver's as long as that is there, so that a place is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionLockId(Place);
+/// Declares ids of entries that are there as long as anything names them, so that a place is enough. There are no more of
+/// them than senders and receivers.
+macro_rules! place_ids {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) struct $name(SmallPlace);
 
-impl SessionLockId {
-    pub(super) const fn new(index: u32) -> Self {
-        Self(Place::new(index))
-    }
+        impl $name {
+            pub(super) const fn new(index: u32) -> Self {
+                Self(SmallPlace::new(index))
+            }
 
-    /// The entry's place.
-    pub(super) const fn index(self) -> u32 {
-        self.0.index()
-    }
+            /// The entry's place: the key for timers and side tables.
+            pub(super) const fn index(self) -> u32 {
+                self.0.index()
+            }
+        }
+    )*};
+}
+
+place_ids! {
+    /// A token of [`Tokens`](super::tokens::Tokens): what names it has begun a use of it, and its request ends with it.
+    TokenId;
+    /// The lock of a session: its receiver's.
+    SessionLockId;
 }
 
 /// Names a sender or receiver.

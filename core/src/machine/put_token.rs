@@ -39,7 +39,7 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn release(&mut self, token: TokenId, user: User) {
         let released = self.tokens.release(token, user, &mut self.timers);
         if let Some(request) = released.request {
-            self.drop_request(request.key());
+            self.drop_request_at(request.index());
         }
         if released.without_links && user == User::Link {
             self.drop_idle_nodes(token);

@@ -196,10 +196,14 @@ impl<S: Storage> ClientMachine<S> {
 
     /// Nobody waits for the response any more.
     pub(super) fn drop_request(&mut self, key: Key) {
-        if !self.channels.has(RequestId::new(key)) {
-            return;
+        if self.channels.has(RequestId::new(key)) {
+            self.drop_request_at(key.index);
         }
-        let Some((node, delivery)) = self.free_request(key.index) else { return };
+    }
+
+    /// The same, of the request at a place.
+    pub(super) fn drop_request_at(&mut self, place: u32) {
+        let Some((node, delivery)) = self.free_request(place) else { return };
         // Its response may be on the link.
         self.due |= S::Payloads::BOUNDED;
         let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };

@@ -3,7 +3,7 @@
 
 use super::backoff::Backoff;
 use super::effect::Effect;
-use super::id::{EntityId, RequestId, TokenId};
+use super::id::{EntityId, TokenId};
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
 use super::{Cause, Failure};
@@ -13,7 +13,7 @@ use crate::servicebus::address::{Address, SubQueue};
 use crate::servicebus::connection_string::ConnectionCredential;
 use crate::servicebus::entity::Entity;
 use crate::servicebus::{RetryMode, RetryPolicy, sas};
-use crate::storage::{Index, Marks, MarksOf, Spare, Storage, Table, TableOf, room};
+use crate::storage::{Index, Marks, MarksOf, Place, Spare, Storage, Table, TableOf, room};
 use crate::time::{Duration, Instant, Millis, Timestamp};
 use crate::wire::Full;
 use core::fmt::Write;
@@ -87,10 +87,10 @@ enum State {
 }
 
 /// What the rest of the machine has to learn about a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
+#[derive(Debug)]
+enum News<S: Storage> {
     Usable,
-    Refused,
+    Refused(Failure<S>),
 }
 
 /// A token for one entity, shared by everything that uses it.
@@ -102,16 +102,15 @@ struct Token<S: Storage> {
     valid: bool,
     /// The credential holds it up, not the service.
     held_up: bool,
-    news: Option<News>,
+    news: Option<News<S>>,
     /// Channels to `$management`: one each for the entity and its sub-queues.
     channels: u8,
     /// Senders and receivers of the entity and its sub-queues.
-    links: u32,
+    links: u16,
     /// Attempts that failed in a row, across connections.
     backoff: Backoff,
-    request: Option<RequestId>,
-    /// Why it was refused, while that is news.
-    refusal: Option<Failure<S>>,
+    /// The request that puts it, as long as that is there.
+    request: Option<Place>,
     /// The end of the token that was accepted last.
     expiry: Timestamp,
 }
@@ -144,7 +143,7 @@ pub(super) struct Released {
     /// No sender or receiver uses the entity any more.
     pub(super) without_links: bool,
     /// The request that was to put the token, which is gone.
-    pub(super) request: Option<RequestId>,
+    pub(super) request: Option<Place>,
 }
 
 /// The time and the rules of an attempt.
@@ -210,7 +209,7 @@ impl<S: Storage> Tokens<S> {
     }
 
     fn get(&self, id: TokenId) -> Option<&Token<S>> {
-        self.table.find(id.key())
+        self.table.get(id.index())
     }
 
     fn mark(&mut self, id: TokenId) {
@@ -226,7 +225,7 @@ impl<S: Storage> Tokens<S> {
             None => None,
         };
         let place = place.or_else(|| (0..self.table.end()).find(is_it))?;
-        Some(EntityId { token: TokenId::new(self.table.key(place)?), sub_queue: entity.sub_queue })
+        Some(EntityId { token: TokenId::new(place), sub_queue: entity.sub_queue })
     }
 
     /// Begins a use of an entity.
@@ -244,7 +243,7 @@ impl<S: Storage> Tokens<S> {
 
     /// Begins another use of an entity that is in use.
     pub(super) fn acquire_again(&mut self, id: TokenId, user: User) {
-        if let Some(token) = self.table.find_mut(id.key()) {
+        if let Some(token) = self.table.get_mut(id.index()) {
             match user {
                 User::Link => token.links += 1,
                 User::Channel => token.channels += 1,
@@ -264,10 +263,9 @@ impl<S: Storage> Tokens<S> {
             links: 0,
             backoff: Backoff::default(),
             request: None,
-            refusal: None,
             expiry: Timestamp::DOTNET_MIN,
         };
-        let id = TokenId::new(self.table.insert(token)?);
+        let id = TokenId::new(self.table.insert(token)?.index);
         if let Some(names) = self.names.kept_mut() {
             let _ = names.insert(number_of(&entity.name, entity.subscription.as_ref()), id.index());
         }
@@ -277,7 +275,7 @@ impl<S: Storage> Tokens<S> {
 
     /// Ends a use of an entity: the token is forgotten with the last one.
     pub(super) fn release(&mut self, id: TokenId, user: User, timers: &mut Timers<S>) -> Released {
-        let Some(token) = self.table.find_mut(id.key()) else { return Released::default() };
+        let Some(token) = self.table.get_mut(id.index()) else { return Released::default() };
         match user {
             User::Link => token.links = token.links.saturating_sub(1),
             User::Channel => token.channels = token.channels.saturating_sub(1),
@@ -330,7 +328,7 @@ impl<S: Storage> Tokens<S> {
     /// A new call: a token that could not be put is put again, with the attempts of a call. A pause under way
     /// continues.
     pub(super) fn retry(&mut self, id: TokenId) {
-        let parked = self.table.find_mut(id.key()).filter(|token| token.state == State::Parked);
+        let parked = self.table.get_mut(id.index()).filter(|token| token.state == State::Parked);
         if let Some(token) = parked {
             token.state = State::Due;
             token.backoff.forget();
@@ -373,7 +371,7 @@ impl<S: Storage> Tokens<S> {
             } else if token.state == State::Asked {
                 token.backoff.failed();
             }
-            (token.request, token.news, token.refusal) = (None, None, None);
+            (token.request, token.news) = (None, None);
             token.held_up = false;
             if token.state != State::Parked {
                 token.state = State::Due;
@@ -387,29 +385,29 @@ impl<S: Storage> Tokens<S> {
     pub(super) fn poll_effect(&mut self) -> Option<Effect<S>> {
         loop {
             let place = self.marked.take()?;
-            let Some(id) = self.table.key(place).map(TokenId::new) else { continue };
+            let id = TokenId::new(place);
             let Some(token) = self.table.get_mut(place) else { continue };
             let due = token.state == State::Due;
             let hopeless = token.state == State::Parked;
-            let (news, refusal) = (token.news.take(), token.refusal.take());
+            let news = token.news.take();
             if due && news.is_some() {
                 self.marked.mark(place);
             }
-            match (news, refusal) {
-                (Some(News::Usable), _) => return Some(Effect::Usable(id)),
-                (Some(News::Refused), Some(failure)) => return Some(Effect::Refused { token: id, failure, hopeless }),
-                _ if due => return Some(Effect::Put(id)),
-                _ => {}
+            match news {
+                Some(News::Usable) => return Some(Effect::Usable(id)),
+                Some(News::Refused(failure)) => return Some(Effect::Refused { token: id, failure, hopeless }),
+                None if due => return Some(Effect::Put(id)),
+                None => {}
             }
         }
     }
 
     /// A request has been begun for a token that is due.
-    pub(super) fn begun(&mut self, id: TokenId, request: RequestId) {
+    pub(super) fn begun(&mut self, id: TokenId, request: u32) {
         self.tried.mark(id.index());
-        if let Some(token) = self.table.find_mut(id.key()) {
+        if let Some(token) = self.table.get_mut(id.index()) {
             token.state = State::Asked;
-            token.request = Some(request);
+            token.request = Some(Place::new(request));
             token.held_up = false;
         }
     }
@@ -455,7 +453,7 @@ impl<S: Storage> Tokens<S> {
     /// The token's text is on its way to the service.
     pub(super) fn sent(&mut self, id: TokenId) {
         self.without_text.clear(id.index());
-        if let Some(token) = self.table.find_mut(id.key()) {
+        if let Some(token) = self.table.get_mut(id.index()) {
             token.held_up = false;
         }
     }
@@ -467,7 +465,7 @@ impl<S: Storage> Tokens<S> {
 
     /// The service has accepted a token that ends at `expiry`.
     pub(super) fn accepted(&mut self, id: TokenId, expiry: Timestamp, attempt: &mut Attempt<'_, S>) {
-        let Some(token) = self.table.find_mut(id.key()) else { return };
+        let Some(token) = self.table.get_mut(id.index()) else { return };
         self.tried.mark(id.index());
         token.request = None;
         token.state = State::Resting;
@@ -485,7 +483,7 @@ impl<S: Storage> Tokens<S> {
     /// service reports expiry: the next token is signed with a corrected clock.
     #[inline(never)]
     pub(super) fn refused(&mut self, id: TokenId, failure: Failure<S>, expired: bool, attempt: &mut Attempt<'_, S>) {
-        let Some(token) = self.table.find_mut(id.key()) else { return };
+        let Some(token) = self.table.get_mut(id.index()) else { return };
         self.tried.mark(id.index());
         token.request = None;
         token.valid &= attempt.utc < token.expiry;
@@ -502,8 +500,7 @@ impl<S: Storage> Tokens<S> {
         let pause = token.backoff.pause(&PAUSES, failure.reason(), random);
         let at = (!hopeless).then(|| now.after(pause));
         timers.set(Timer::Token, id.index(), at);
-        token.news = Some(News::Refused);
-        token.refusal = Some(failure);
+        token.news = Some(News::Refused(failure));
         self.mark(id);
     }
 
@@ -525,7 +522,7 @@ impl<S: Storage> Tokens<S> {
     pub(super) fn want_text(&mut self, id: TokenId) {
         self.without_text.mark(id.index());
         self.wanted = !self.pending;
-        if let Some(token) = self.table.find_mut(id.key()) {
+        if let Some(token) = self.table.get_mut(id.index()) {
             token.held_up = true;
         }
     }
@@ -543,13 +540,13 @@ impl<S: Storage> Tokens<S> {
     }
 
     /// A token that waits for the credential, and the request that puts it. The mark is taken.
-    pub(super) fn next_without_text(&mut self) -> Option<(TokenId, RequestId)> {
+    pub(super) fn next_without_text(&mut self) -> Option<(TokenId, u32)> {
         loop {
             let place = self.without_text.take()?;
             let request =
                 self.table.get(place).filter(|token| token.state == State::Asked).and_then(|token| token.request);
-            if let (Some(request), Some(key)) = (request, self.table.key(place)) {
-                return Some((TokenId::new(key), request));
+            if let Some(request) = request {
+                return Some((TokenId::new(place), request.index()));
             }
         }
     }
@@ -682,10 +679,6 @@ mod tests {
         }
     }
 
-    fn request(number: u32) -> RequestId {
-        RequestId::new(crate::storage::Key { index: number, generation: crate::storage::Generation::FIRST })
-    }
-
     fn full_tables_refuse_and_every_refusal_ends<S: Storage>(limit: usize)
     where
         S::Literal: From<&'static str>,
@@ -738,7 +731,7 @@ mod tests {
         let mut alone = Alone::<Heap>::new(4);
         let id = alone.tokens.acquire(&Entity::queue("a"), User::Link).unwrap().token;
         assert_eq!(alone.put(), id);
-        alone.tokens.begun(id, request(0));
+        alone.tokens.begun(id, 0);
         alone.refuse(id, Cause::Timeout);
         let until = alone.timers.get(Timer::Token, id.index());
         assert!(until.is_some_and(|at| at > alone.now));
@@ -777,11 +770,11 @@ mod tests {
         let id = alone.tokens.acquire(&Entity::queue("a"), User::Link).unwrap().token;
         alone.tokens.acquire_again(id, User::Channel);
         alone.put();
-        alone.tokens.begun(id, request(7));
+        alone.tokens.begun(id, 7);
         let released = alone.tokens.release(id, User::Link, &mut alone.timers);
         assert_eq!(released, Released { without_links: true, request: None }, "a channel uses it");
         let released = alone.tokens.release(id, User::Channel, &mut alone.timers);
-        assert_eq!(released.request, Some(request(7)), "its request is of no use");
+        assert_eq!(released.request, Some(Place::new(7)), "its request is of no use");
         assert_eq!((alone.tokens.len(), alone.tokens.find(&Entity::queue("a"))), (0, None));
     }
 
@@ -791,18 +784,18 @@ mod tests {
         alone.settings.external_tokens = true;
         let id = alone.tokens.acquire(&Entity::queue("a"), User::Link).unwrap().token;
         alone.put();
-        alone.tokens.begun(id, request(0));
+        alone.tokens.begun(id, 0);
         assert!(alone.tokens.awaits_service(), "its channel is not there");
         alone.tokens.want_text(id);
         assert!(!alone.tokens.awaits_service());
         assert!(alone.tokens.take_wanted());
-        assert_eq!(alone.tokens.next_without_text(), Some((id, request(0))));
+        assert_eq!(alone.tokens.next_without_text(), Some((id, 0)));
         alone.refuse(id, Cause::Credential);
         assert!(!alone.tokens.awaits_service(), "nor while it pauses");
         alone.pass();
         alone.tokens.poll_effect();
         alone.put();
-        alone.tokens.begun(id, request(1));
+        alone.tokens.begun(id, 1);
         assert!(alone.tokens.awaits_service());
     }
 
@@ -812,7 +805,7 @@ mod tests {
         let id = alone.tokens.acquire(&Entity::queue("a"), User::Link).unwrap().token;
         for _ in 0..4 {
             assert_eq!(alone.put(), id);
-            alone.tokens.begun(id, request(0));
+            alone.tokens.begun(id, 0);
             alone.tokens.handle_disconnected(&mut alone.timers);
         }
         alone.put();
