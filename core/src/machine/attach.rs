@@ -176,7 +176,8 @@ impl<S: Storage> ClientMachine<S> {
     /// The pause for which a link waited is over, its attach got no answer, or it has lived long enough to be healthy.
     pub(super) fn link_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get_mut(place) else { return };
-        if let (Attachment::Pending(link), Some(connection)) = (endpoint.attachment(), &mut self.connection) {
+        let pending = endpoint.link().filter(|_| !endpoint.is_up());
+        if let (Some(link), Some(connection)) = (pending, &mut self.connection) {
             let _ = connection.detach(link, true, None);
             self.endpoint_detached(place, clock, Attachment::Down, None);
             return;
@@ -223,7 +224,7 @@ impl<S: Storage> ClientMachine<S> {
         let mut properties_buffer = [0; 300];
         let identifier = endpoint.identifier().unwrap_or(&name);
         let (kind, sends) = match endpoint.work() {
-            Work::Sender { .. } => ("sender", true),
+            Work::Sender => ("sender", true),
             Work::Coordinator => ("coordinator", true),
             Work::Receiver { .. } => ("receiver", false),
         };
@@ -234,7 +235,7 @@ impl<S: Storage> ClientMachine<S> {
             attach(&name, Role::Receiver, &path, identifier)
         };
         match endpoint.work() {
-            Work::Sender { .. } => {}
+            Work::Sender => {}
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }
@@ -381,7 +382,7 @@ impl<S: Storage> ClientMachine<S> {
             return Err(Failure::new(Cause::Argument(Argument::Identifier)));
         }
         let (work, prefetch) = match kind {
-            Kind::Sender => (Work::Sender { max_batch_size: 0 }, 0),
+            Kind::Sender => (Work::Sender, 0),
             Kind::Coordinator => {
                 self.transacts = true;
                 (Work::Coordinator, 0)

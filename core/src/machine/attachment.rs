@@ -1,7 +1,5 @@
 //! What a sender's or receiver's link is for, and how far it is.
 
-use crate::engine::LinkId;
-
 /// Whether a receiver locks messages or takes them at once.
 ///
 /// # Examples
@@ -30,46 +28,27 @@ pub enum ReceiveMode {
     ReceiveAndDelete,
 }
 
-/// An endpoint's role, with the fields that only this role has.
+/// An endpoint's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// `max_batch_size` is the link's limit; zero if the service announced none.
-    Sender {
-        max_batch_size: u32,
-    },
+    Sender,
     Coordinator,
-    Receiver {
-        mode: ReceiveMode,
-    },
+    Receiver { mode: ReceiveMode },
 }
 
-/// How far a link is.
+/// How far a link is. Its id is beside this: with it in here, the tag would take a whole word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attachment {
     /// None.
     Down,
     /// Attach is sent.
-    Pending(LinkId),
+    Pending,
+    /// The peer's attach had no terminus: a detach with the reason follows.
+    Refused,
     /// Both attaches were seen.
-    Up(LinkId),
+    Up,
     /// It is gone, and still holds messages that were settled when they came.
-    Remains {
-        link: LinkId,
-        /// It was on an earlier connection.
-        retired: bool,
-    },
-}
-
-impl Attachment {
-    /// The link that is there, or comes.
-    pub(super) fn link(self) -> Option<LinkId> {
-        match self {
-            Self::Down | Self::Remains { .. } => None,
-            Self::Pending(link) | Self::Up(link) => Some(link),
-        }
-    }
-
-    pub(super) fn is_up(self) -> bool {
-        matches!(self, Self::Up(_))
-    }
+    Remains,
+    /// The same, on an earlier connection.
+    Retired,
 }

@@ -129,12 +129,12 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     pub(super) fn drop_endpoint(&mut self, place: u32) {
-        let Some(Gone { attachment, session_lock, token }) = self.links.remove(place) else { return };
+        let Some(Gone { left, session_lock, token }) = self.links.remove(place) else { return };
         for timer in [Timer::Link, Timer::Credit, Timer::Prefetched] {
             self.timers.stop(timer, place);
         }
         self.credit.remove(place);
-        if let Attachment::Remains { link, retired: false } = attachment {
+        if let Some(link) = left {
             self.forget_link(link);
         }
         if let Some(lock) = session_lock {

@@ -33,7 +33,7 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The number of messages that the last link of an endpoint has left.
     pub(super) fn remain(&self, endpoint: &Endpoint<S>) -> u32 {
-        let Attachment::Remains { link, retired } = endpoint.attachment() else { return 0 };
+        let Some((link, retired)) = endpoint.remains() else { return 0 };
         let holder = if retired { self.retired.kept() } else { self.connection.as_ref() };
         holder.and_then(|connection| connection.link(link)).map_or(0, |status| status.waiting)
     }
@@ -41,7 +41,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Takes some of them.
     pub(super) fn take_remains(&mut self, place: u32, max: u32, take: Take<'_, S>) -> u32 {
         let Some(endpoint) = self.links.get(place) else { return 0 };
-        let Attachment::Remains { link, retired } = endpoint.attachment() else { return 0 };
+        let Some((link, retired)) = endpoint.remains() else { return 0 };
         let holder = if retired { self.retired.kept_mut() } else { self.connection.as_mut() };
         let mut taken = 0;
         if let Some(connection) = holder {

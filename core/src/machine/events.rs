@@ -44,7 +44,7 @@ impl<S: Storage> FrameHandler<'_, S> {
         let Some(endpoint) = self.links.get_mut(place) else { return };
         let properties = attach.properties().unwrap_or(Map::EMPTY);
         let batch_size = properties.get(MAX_BATCH_SIZE).and_then(|value| value.as_i64());
-        endpoint.answered(attach.is_refusal(), batch_size);
+        endpoint.answered(link, attach.is_refusal(), batch_size);
         if let Some(lock) = endpoint.session_lock() {
             self.session_locks.answered(lock, properties, attach.filter());
         }
@@ -270,13 +270,12 @@ impl<S: Storage> ClientMachine<S> {
         let owner = self.routes.take(link);
         if let Some(Route::Endpoint(place)) = owner {
             let Some(endpoint) = self.links.get(place) else { return self.forget_link(link) };
-            match endpoint.attachment() {
+            if endpoint.remains() == Some((link, false)) {
                 // Its messages can still be taken: already reported.
-                Attachment::Remains { link: left, retired: false } if left == link => {
-                    return self.keep_link(link, place);
-                }
-                attachment if attachment.link() != Some(link) => return self.forget_link(link),
-                _ => {}
+                return self.keep_link(link, place);
+            }
+            if endpoint.link() != Some(link) {
+                return self.forget_link(link);
             }
             let status = self.connection.as_ref().and_then(|connection| connection.link(link));
             let fault = status.and_then(|status| status.fault);

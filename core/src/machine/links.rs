@@ -20,23 +20,24 @@ pub(super) use endpoint::{Endpoint, Sort};
 /// The senders and receivers of one token.
 #[derive(Debug, Default)]
 struct Chains {
-    waiting: Chain,
-    others: Chain,
+    waiting: Chain<u16>,
+    others: Chain<u16>,
 }
 
 impl Chains {
-    fn of(&mut self, waits: bool) -> &mut Chain {
+    fn of(&mut self, waits: bool) -> &mut Chain<u16> {
         if waits { &mut self.waiting } else { &mut self.others }
     }
 }
 
-fn joint<S: Storage>(endpoint: &mut Endpoint<S>) -> &mut Joint {
+fn joint<S: Storage>(endpoint: &mut Endpoint<S>) -> &mut Joint<u16> {
     &mut endpoint.joint
 }
 
 /// The parts of a removed sender or receiver that other parts must release.
 pub(super) struct Gone {
-    pub(super) attachment: Attachment,
+    /// The link that has left messages on this connection.
+    pub(super) left: Option<LinkId>,
     pub(super) session_lock: Option<SessionLockId>,
     pub(super) token: TokenId,
 }
@@ -123,7 +124,6 @@ impl<S: Storage> Links<S> {
             // Nothing of it counts before it is in its place.
             parked: true,
             over: false,
-            refused: false,
             closing: false,
             without_token: false,
             losses: false,
@@ -135,6 +135,8 @@ impl<S: Storage> Links<S> {
             token: entity.token,
             joint: Joint::FREE,
             attachment: Attachment::Down,
+            link: None,
+            max_batch_size: 0,
             span: Span::default(),
             name: 0,
             identifier,
@@ -153,8 +155,9 @@ impl<S: Storage> Links<S> {
             endpoint.over = true;
             endpoint.closing = false;
             endpoint.parked = true;
-            let attachment = core::mem::replace(&mut endpoint.attachment, Attachment::Down);
-            Gone { attachment, session_lock: endpoint.session_lock(), token: endpoint.token }
+            let left = endpoint.remains().filter(|(_, retired)| !retired).map(|(link, _)| link);
+            endpoint.attachment = Attachment::Down;
+            Gone { left, session_lock: endpoint.session_lock(), token: endpoint.token }
         })
         .inspect(|_| {
             self.table.free(place);
@@ -290,17 +293,18 @@ impl<S: Storage> Links<S> {
     /// An attach is sent, with this number in its link's name.
     pub(super) fn attaching(&mut self, place: u32, link: LinkId, name: u32, span: Span) {
         self.change(place, |endpoint| {
-            endpoint.attachment = Attachment::Pending(link);
+            endpoint.attachment = Attachment::Pending;
+            endpoint.link = Some(link.into());
             endpoint.span = span;
             endpoint.name = name;
-            endpoint.refused = false;
         });
     }
 
     /// Both attaches were seen.
     pub(super) fn attached(&mut self, place: u32, link: LinkId) {
         self.change(place, |endpoint| {
-            endpoint.attachment = Attachment::Up(link);
+            endpoint.attachment = Attachment::Up;
+            endpoint.link = Some(link.into());
             endpoint.was_up = true;
             endpoint.error = None;
         });
@@ -310,7 +314,6 @@ impl<S: Storage> Links<S> {
     pub(super) fn detached(&mut self, place: u32, leaves: Attachment) -> Span {
         let span = self.change(place, |endpoint| {
             endpoint.attachment = leaves;
-            endpoint.refused = false;
             core::mem::take(&mut endpoint.span)
         });
         span.unwrap_or_default()
@@ -392,13 +395,13 @@ mod tests {
     use super::*;
     use crate::machine::attachment::ReceiveMode;
     use crate::servicebus::failure::Cause;
-    use crate::storage::{Generation, Heap, Key};
+    use crate::storage::{Generation, Heap, Key, SmallKey};
     use alloc::vec::Vec;
 
     const RECEIVER: Work = Work::Receiver { mode: ReceiveMode::PeekLock };
 
     fn token(index: u32) -> TokenId {
-        TokenId::new(Key { index, generation: Generation::FIRST })
+        TokenId::new(index)
     }
 
     /// So many receivers for each of three tokens in turn, whose first marks are taken.
@@ -409,6 +412,26 @@ mod tests {
         let marked = core::iter::from_fn(|| links.take_ready()).count();
         assert_eq!(marked, count as usize, "each may attach");
         (links, ids)
+    }
+
+    #[test]
+    fn a_refusal_is_news_on_the_link_that_was_refused_alone() {
+        let (mut links, _) = links(1);
+        let [former, current] =
+            [0, 1].map(|index| LinkId::from(SmallKey::new(Key { index, generation: Generation::FIRST })));
+        let answered = |links: &mut Links<Heap>, link| {
+            links.get_mut(0).unwrap().answered(link, true, None);
+            let endpoint = links.get(0).unwrap();
+            (endpoint.attachment(), endpoint.link(), links.count(Sort::Linked))
+        };
+        links.attaching(0, former, 1, Span::default());
+        links.detached(0, Attachment::Down);
+        assert_eq!(answered(&mut links, former), (Attachment::Down, None, 0));
+        links.attaching(0, current, 2, Span::default());
+        assert_eq!(answered(&mut links, former), (Attachment::Pending, Some(current), 1));
+        assert_eq!(answered(&mut links, current), (Attachment::Refused, Some(current), 1));
+        links.detached(0, Attachment::Down);
+        assert!(links.get(0).unwrap().wants_link());
     }
 
     #[test]

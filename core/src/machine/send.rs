@@ -1,6 +1,5 @@
 //! Sending: a message is handed to the engine once its link is there, and its outcome is waited for.
 
-use super::attachment::Work;
 use super::calls::{Outcome, State};
 use super::id::{EndpointId, OperationId};
 use super::size_limits::SizeLimits;
@@ -30,11 +29,7 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Pending;
         };
         let told = connection.link(link).map_or(0, |status| status.peer_max_message_size);
-        let batch = match found.work() {
-            Work::Sender { max_batch_size } => max_batch_size,
-            _ => 0,
-        };
-        Poll::Ready(Ok(SizeLimits::of(told, batch)))
+        Poll::Ready(Ok(SizeLimits::of(told, found.max_batch_size())))
     }
 
     /// Sends a message once the link is there and waits for the outcome. `unsent` is the encoded message until the engine has

@@ -7,7 +7,7 @@ use crate::machine::attachment::{Attachment, ReceiveMode, Work};
 use crate::machine::backoff::Backoff;
 use crate::machine::id::{EntityId, SessionLockId, TokenId};
 use crate::servicebus::address::SubQueue;
-use crate::storage::{Features, Joint, Storage};
+use crate::storage::{Features, Joint, SmallKey, Storage};
 use core::fmt;
 
 /// A sender or receiver.
@@ -20,8 +20,6 @@ pub(in crate::machine) struct Endpoint<S: Storage> {
     pub(super) parked: bool,
     /// It never comes back.
     pub(super) over: bool,
-    /// The peer's attach had no terminus: a detach with the reason follows.
-    pub(super) refused: bool,
     /// The application has dropped it: it goes when its link has.
     pub(super) closing: bool,
     /// It waits for its token, and is in the chain of those.
@@ -29,25 +27,29 @@ pub(in crate::machine) struct Endpoint<S: Storage> {
     /// The loss of a connection that it has seen last, or that was last when it began to need one.
     pub(super) losses: bool,
     pub(super) sub_queue: Option<SubQueue>,
-    /// The application's handles beyond the first.
-    pub(super) clones: u32,
+    pub(super) work: Work,
+    pub(super) attachment: Attachment,
+    /// What the peer said last; for good when `over`.
+    pub(super) error: Option<Failure<S>>,
     /// Links that failed in a row.
     pub(super) backoff: Backoff,
-    pub(super) work: Work,
     /// The lock of its session, when it is for one.
     pub(super) session_lock: Option<SessionLockId>,
     pub(super) token: TokenId,
     /// In a chain of its token.
-    pub(super) joint: Joint,
-    pub(super) attachment: Attachment,
+    pub(super) joint: Joint<u16>,
+    /// The link that is there or comes, or has left messages; otherwise it tells nothing.
+    pub(super) link: Option<SmallKey>,
+    /// The application's handles beyond the first.
+    pub(super) clones: u32,
+    /// Of a sender, the limit on batches that its link has announced; zero for none.
+    pub(super) max_batch_size: u32,
     /// Tracing span of its link.
     pub(super) span: Span,
     /// The number in its link's name.
     pub(super) name: u32,
     /// How the application names it to the service.
     pub(super) identifier: Option<S::Literal>,
-    /// What the peer said last; for good when `over`.
-    pub(super) error: Option<Failure<S>>,
 }
 
 impl<S: Storage> Endpoint<S> {
@@ -62,19 +64,31 @@ impl<S: Storage> Endpoint<S> {
 
     /// The link that is there, or comes.
     pub(in crate::machine) fn link(&self) -> Option<LinkId> {
-        self.attachment.link()
+        self.link_where(self.is_linked())
     }
 
     /// The link that is there.
     pub(in crate::machine) fn link_up(&self) -> Option<LinkId> {
-        match self.attachment {
-            Attachment::Up(link) => Some(link),
-            _ => None,
-        }
+        self.link_where(self.is_up())
+    }
+
+    /// The link that has left messages, and whether it was on an earlier connection.
+    pub(in crate::machine) fn remains(&self) -> Option<(LinkId, bool)> {
+        let left = matches!(self.attachment, Attachment::Remains | Attachment::Retired);
+        Some((self.link_where(left)?, self.attachment == Attachment::Retired))
     }
 
     pub(in crate::machine) fn is_up(&self) -> bool {
-        self.attachment.is_up()
+        self.attachment == Attachment::Up
+    }
+
+    /// Whether a link is there, or comes.
+    fn is_linked(&self) -> bool {
+        matches!(self.attachment, Attachment::Pending | Attachment::Refused | Attachment::Up)
+    }
+
+    fn link_where(&self, known: bool) -> Option<LinkId> {
+        self.link.filter(|_| known).map(LinkId::from)
     }
 
     /// Whether a link is wanted.
@@ -97,7 +111,7 @@ impl<S: Storage> Endpoint<S> {
 
     /// Whether the peer has refused its attach; a detach with the reason follows.
     pub(in crate::machine) fn is_refused(&self) -> bool {
-        self.refused
+        self.attachment == Attachment::Refused
     }
 
     pub(in crate::machine) fn work(&self) -> Work {
@@ -115,6 +129,11 @@ impl<S: Storage> Endpoint<S> {
 
     pub(in crate::machine) fn is_session(&self) -> bool {
         self.session_lock().is_some()
+    }
+
+    /// The limit on batches that the link has announced; zero for none, and for receivers.
+    pub(in crate::machine) fn max_batch_size(&self) -> u32 {
+        self.max_batch_size
     }
 
     pub(in crate::machine) fn is_receiver(&self) -> bool {
@@ -166,12 +185,14 @@ impl<S: Storage> Endpoint<S> {
         self.backoff.healthy();
     }
 
-    /// The peer's attach has come: without a terminus it is a refusal.
-    pub(in crate::machine) fn answered(&mut self, refused: bool, batch_size: Option<i64>) {
-        self.refused = refused;
-        if let Work::Sender { max_batch_size } = &mut self.work {
+    /// The peer's attach has come: without a terminus it is a refusal. That of a link that was let go of is no news.
+    pub(in crate::machine) fn answered(&mut self, link: LinkId, refused: bool, batch_size: Option<i64>) {
+        if refused && self.link() == Some(link) {
+            self.attachment = Attachment::Refused;
+        }
+        if self.work == Work::Sender {
             // More than four gigabytes are as good as no limit.
-            *max_batch_size = u32::try_from(batch_size.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+            self.max_batch_size = u32::try_from(batch_size.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
         }
     }
 
@@ -182,29 +203,29 @@ impl<S: Storage> Endpoint<S> {
         if !S::Features::RECEIVE_AND_DELETE {
             return Attachment::Down;
         }
-        let link = match self.attachment {
+        match self.attachment {
             Attachment::Down => return Attachment::Down,
-            Attachment::Remains { retired: true, .. } if connection.is_none() => return self.attachment,
-            Attachment::Remains { retired: true, .. } => return Attachment::Down,
-            Attachment::Remains { link, .. } | Attachment::Pending(link) | Attachment::Up(link) => link,
-        };
+            Attachment::Retired if connection.is_none() => return Attachment::Retired,
+            Attachment::Retired => return Attachment::Down,
+            Attachment::Remains | Attachment::Pending | Attachment::Refused | Attachment::Up => {}
+        }
         let keeps = self.mode() == ReceiveMode::ReceiveAndDelete && !self.closing;
-        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(link));
-        if waiting.is_some_and(|status| status.waiting > 0) {
-            Attachment::Remains { link, retired }
-        } else {
-            Attachment::Down
+        let waiting = connection.filter(|_| keeps).and_then(|connection| connection.link(self.link?.into()));
+        match waiting.is_some_and(|status| status.waiting > 0) {
+            true if retired => Attachment::Retired,
+            true => Attachment::Remains,
+            false => Attachment::Down,
         }
     }
 
     fn is(&self, sort: Sort) -> bool {
         match sort {
             Sort::Wanting => !self.parked && !self.over,
-            Sort::Linked => self.attachment.link().is_some(),
-            Sort::Retired => matches!(self.attachment, Attachment::Remains { retired: true, .. }),
+            Sort::Linked => self.is_linked(),
+            Sort::Retired => self.attachment == Attachment::Retired,
             Sort::Deleting => {
-                let retired = matches!(self.attachment, Attachment::Remains { retired: true, .. });
-                self.mode() == ReceiveMode::ReceiveAndDelete && self.attachment != Attachment::Down && !retired
+                let on_this_connection = !matches!(self.attachment, Attachment::Down | Attachment::Retired);
+                self.mode() == ReceiveMode::ReceiveAndDelete && on_this_connection
             }
             Sort::Receiving => self.is_receiver() && !self.closing && !self.parked,
         }
