@@ -259,12 +259,12 @@ impl Events {
 }
 
 impl Changed {
-    fn of(number: u16) -> Self {
+    pub(super) fn of(number: u16) -> Self {
         let index = u32::from(number & !LINK);
         if number & LINK == 0 { Self::Session(SessionIndex::of(index)) } else { Self::Link(LinkIndex::of(index)) }
     }
 
-    fn number(self) -> u16 {
+    pub(super) fn number(self) -> u16 {
         match self {
             Self::Session(at) => at.number() as u16,
             Self::Link(at) => at.number() as u16 | LINK,

@@ -430,3 +430,22 @@ fn a_message_is_taken_back_or_forgotten_at_the_same_cost_however_many_there_are_
     let (few, many) = (touched_for_each_delivery(100), touched_for_each_delivery(10_000));
     assert!(few.iter().zip(many).all(|(few, many)| many <= few * 11 / 10), "{few:?} entries each, {many:?} of many");
 }
+
+/// What names links and sessions inside takes half a word.
+#[test]
+fn no_limit_gives_more_links_and_sessions_than_there_are_numbers() {
+    use super::entries::Number;
+    use super::event::Changed;
+    use super::id::{LinkIndex, SessionIndex};
+    use crate::storage::{Limits, SmallPlace};
+    let limits = Limits::new().with_links(usize::MAX).with_sessions(usize::MAX);
+    let config = Config { limits, handle_max: u32::MAX, channel_max: u16::MAX, ..Config::default() };
+    let client = Connection::<Heap>::silent_client(config, Instant::ZERO);
+    let last = client.config.handle_max;
+    assert_eq!((last, client.config.channel_max, client.links.capacity()), (32_765, 32_765, 32_766));
+    for index in [0, 1, last] {
+        let (session, link) = (Changed::Session(SessionIndex::of(index)), Changed::Link(LinkIndex::of(index)));
+        assert_eq!([session, link].map(|entry| Changed::of(entry.number())), [session, link]);
+        assert_eq!(SmallPlace::new(index).index(), index, "of a handle");
+    }
+}
