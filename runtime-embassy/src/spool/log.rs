@@ -8,7 +8,10 @@
 //! Every word is written once after an erasure, so that flash with an error-correcting code works as well. A page is erased
 //! right before it is used, never sooner: whatever an erasure that was cut has left, the page has no head then, or holds
 //! records that were to go. A write that was cut leaves a head whose check is wrong, behind which the page is not used any
-//! more, or a body whose check is wrong, which is passed over.
+//! more, or a body whose check is wrong, which is passed over. A page in which no write of a record has ended is used again: a
+//! power that fails at each boot uses up no pages, and the page before keeps the last number.
+//!
+//! Pages of another epoch than the last page's hold nothing: a log is cleared by a page that begins another epoch.
 //!
 //! Not over the package sequential-storage (8.0.2): its removal writes words twice, and an erasure that is cut, after which
 //! the contents of the page are undefined by embedded-storage's contract, can leave its queue corrupted for good.
@@ -38,6 +41,8 @@ struct Tail {
     /// The number of the next record.
     number: u32,
     epoch: u64,
+    /// The page has no whole record, and the one before it has the last number.
+    follows: bool,
 }
 
 /// A place in the order of the records.
@@ -97,7 +102,10 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
     pub(super) fn new(flash: F, range: Range<u32>, new_epoch: u64) -> Result<Self, BadRange> {
         let whole = range.start.is_multiple_of(Self::PAGE) && range.end.is_multiple_of(Self::PAGE);
         let pages = range.end.saturating_sub(range.start) / Self::PAGE;
-        let units = Self::UNIT <= WORD && WORD.is_multiple_of(Self::UNIT);
+        let units = Self::UNIT <= WORD
+            && WORD.is_multiple_of(Self::UNIT)
+            // One record of the shortest has room in a page.
+            && Self::PAGE >= Self::PAGE_HEAD + Self::size(1);
         let inside = usize::try_from(range.end).is_ok_and(|end| end <= flash.capacity());
         if !(whole && pages >= 2 && units && inside) {
             return Err(BadRange);
@@ -137,8 +145,8 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         }
         let mut tail = self.tail().await.map_err(NotAppended::Flash)?;
         if tail.at + size > Self::PAGE {
-            let next = (tail.page + 1) % self.pages();
-            if !overwrites && self.is_in_use(next).await.map_err(NotAppended::Flash)? {
+            let next = if tail.follows { tail.page } else { (tail.page + 1) % self.pages() };
+            if !overwrites && self.is_in_use(next, tail.epoch).await.map_err(NotAppended::Flash)? {
                 return Err(NotAppended::Full);
             }
             self.tail = None;
@@ -151,6 +159,7 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         self.write_record(&record, body).await.map_err(NotAppended::Flash)?;
         tail.at += size;
         tail.number = tail.number.wrapping_add(1);
+        tail.follows = false;
         self.tail = Some(tail);
         Ok(())
     }
@@ -192,7 +201,7 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         let tail = self.tail().await?;
         while cursor.step < self.pages() {
             let page = (tail.page + 1 + cursor.step) % self.pages();
-            if let Some(record) = self.next_in(page, &mut cursor.at).await? {
+            if let Some(record) = self.next_in(page, tail.epoch, &mut cursor.at).await? {
                 return Ok(Some(record));
             }
             (cursor.step, cursor.at) = (cursor.step + 1, 0);
@@ -200,10 +209,10 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(None)
     }
 
-    /// The next record in a page that is not removed.
-    async fn next_in(&mut self, page: u32, at: &mut u32) -> Result<Option<Record>, F::Error> {
+    /// The next record in a page of this epoch that is not removed.
+    async fn next_in(&mut self, page: u32, epoch: u64, at: &mut u32) -> Result<Option<Record>, F::Error> {
         if *at == 0 {
-            if self.page_head(page).await?.is_none() {
+            if !self.is_of(page, epoch).await? {
                 return Ok(None);
             }
             *at = Self::PAGE_HEAD;
@@ -228,12 +237,12 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok((crc(body) == record.check).then_some(body))
     }
 
-    /// Removes a record, if it is still there.
-    pub(super) async fn remove(&mut self, record: &Record) -> Result<(), F::Error> {
+    /// Removes a record of this epoch, if it is still there.
+    pub(super) async fn remove(&mut self, record: &Record, epoch: u64) -> Result<(), F::Error> {
         let page = (record.address - self.range.start) / Self::PAGE;
         let at = (record.address - self.range.start) % Self::PAGE;
         // Its page may have been used again since.
-        let is_there = self.page_head(page).await?.is_some()
+        let is_there = self.is_of(page, epoch).await?
             && matches!(self.record_head(page, at).await?, Head::Of(found) if found == *record)
             && !self.is_removed(record).await?;
         if is_there {
@@ -243,10 +252,24 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(())
     }
 
-    /// Erases all of it.
+    /// Erases all of it. A page of another epoch comes first: from then on nothing of what is erased counts, and no number of
+    /// the next records has been in this epoch.
     pub(super) async fn clear(&mut self) -> Result<(), F::Error> {
+        let Ok(tail) = self.tail().await else {
+            // Flash that cannot be read holds no number to go on from.
+            self.new_epoch = self.new_epoch.wrapping_add(1);
+            return self.flash.erase(self.range.start, self.range.end).await;
+        };
         self.tail = None;
-        self.flash.erase(self.range.start, self.range.end).await
+        let first = (tail.page + 1) % self.pages();
+        let empty = Tail { number: 0, epoch: tail.epoch.wrapping_add(1), follows: false, ..tail };
+        let empty = self.open(first, empty).await?;
+        for step in 1..self.pages() {
+            let start = self.address((first + step) % self.pages(), 0);
+            self.flash.erase(start, start + Self::PAGE).await?;
+        }
+        self.tail = Some(empty);
+        Ok(())
     }
 
     async fn is_removed(&mut self, record: &Record) -> Result<bool, F::Error> {
@@ -257,10 +280,16 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(word.iter().any(|byte| *byte != 0xff))
     }
 
+    /// Whether the write of a record has ended: its number was used.
+    async fn was_written(&mut self, record: &Record) -> Result<bool, F::Error> {
+        let too_long = usize::from(record.length).next_multiple_of(Self::UNIT) > N;
+        Ok(too_long || self.is_removed(record).await? || self.read(record).await?.is_some())
+    }
+
     /// Whether a page holds a record that is not removed.
-    async fn is_in_use(&mut self, page: u32) -> Result<bool, F::Error> {
+    async fn is_in_use(&mut self, page: u32, epoch: u64) -> Result<bool, F::Error> {
         let mut at = 0;
-        while let Some(record) = self.next_in(page, &mut at).await? {
+        while let Some(record) = self.next_in(page, epoch, &mut at).await? {
             let too_long = usize::from(record.length).next_multiple_of(Self::UNIT) > N;
             if too_long || self.read(&record).await?.is_some() {
                 return Ok(true);
@@ -277,6 +306,10 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         let word = |at| u32_at(&head.0, at);
         let whole = word(0) == MARK && word(16) == crc(&head.0[..16]);
         Ok(whole.then(|| (word(4), u64::from(word(12)) << 32 | u64::from(word(8)))))
+    }
+
+    async fn is_of(&mut self, page: u32, epoch: u64) -> Result<bool, F::Error> {
+        Ok(self.page_head(page).await?.is_some_and(|(_, of)| of == epoch))
     }
 
     async fn record_head(&mut self, page: u32, at: u32) -> Result<Head, F::Error> {
@@ -307,24 +340,27 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         for page in 0..self.pages() {
             let Some((sequence, epoch)) = self.page_head(page).await? else { continue };
             if last.is_none_or(|last| sequence.wrapping_sub(last.sequence) < u32::MAX / 2) {
-                last = Some(Tail { page, sequence, at: Self::PAGE_HEAD, number: 0, epoch });
+                last = Some(Tail { page, sequence, at: Self::PAGE_HEAD, number: 0, epoch, follows: false });
             }
         }
         // Erased flash: the first page is opened by the first record.
-        let empty = Tail { page: self.pages() - 1, sequence: 0, at: Self::PAGE, number: 0, epoch: self.new_epoch };
+        let (page, epoch) = (self.pages() - 1, self.new_epoch);
+        let empty = Tail { page, sequence: 0, at: Self::PAGE, number: 0, epoch, follows: false };
         let mut tail = last.unwrap_or(empty);
-        // The last page may have no record yet: the one before it has the last number then.
+        // The last page may have no whole record yet: the one before it has the last number that was used then.
+        let mut next = None;
         for back in 0..self.pages() {
             let page = (tail.page + self.pages() - back) % self.pages();
-            if last.is_none() || self.page_head(page).await?.is_none() {
+            if last.is_none() || !self.is_of(page, tail.epoch).await? {
                 break;
             }
-            let (mut at, mut number) = (Self::PAGE_HEAD, None);
+            let (mut at, mut number, mut whole) = (Self::PAGE_HEAD, None, false);
             let end = loop {
                 match self.record_head(page, at).await? {
                     Head::Of(record) => {
                         at += Self::size(record.length);
-                        number = Some(record.number);
+                        number = Some(record.number.wrapping_add(1));
+                        whole = whole || self.was_written(&record).await?;
                     }
                     Head::Free => break at,
                     Head::Torn => break Self::PAGE,
@@ -333,11 +369,15 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
             if back == 0 {
                 tail.at = end;
             }
-            if let Some(number) = number {
-                tail.number = number.wrapping_add(1);
+            if number.is_some() {
+                tail.follows = back > 0;
+                next = next.or(number);
+            }
+            if whole {
                 break;
             }
         }
+        tail.number = next.unwrap_or(0);
         self.tail = Some(tail);
         Ok(tail)
     }

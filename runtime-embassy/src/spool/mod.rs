@@ -49,17 +49,20 @@ fn message_id(epoch: u64, number: u32) -> heapless::String<25> {
 /// Readings that [`Spool::fill`] has put into a batch, to be removed once the service has stored it.
 #[derive(Clone, Debug, Default)]
 #[must_use = "readings that are not removed are sent again"]
-pub struct Taken(heapless::Vec<Record, MOST>);
+pub struct Taken {
+    records: heapless::Vec<Record, MOST>,
+    epoch: u64,
+}
 
 impl Taken {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.records.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.records.is_empty()
     }
 }
 
@@ -95,12 +98,14 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     /// A spool in the pages of `range`, two or more of them, which holds what an earlier boot has left there; erased flash is
     /// an empty one.
     ///
+    /// The range stays what it is: in another one, message ids that the entity has seen may come again.
+    ///
     /// `epoch` is for erased flash alone, where it becomes a part of all message ids: a random number, so that no other board
     /// has it, nor this one after its flash was erased.
     ///
     /// # Errors
-    /// [`SpoolError::Range`] for a range that is not of whole pages or outside of the flash, or for words of more than 32
-    /// bytes.
+    /// [`SpoolError::Range`] for a range that is not of whole pages or outside of the flash, for words of more than 32 bytes,
+    /// or for pages without room for one reading.
     pub fn new(flash: F, range: Range<u32>, epoch: u64) -> Result<Self, SpoolError<F::Error>> {
         let log = Log::new(flash, range, epoch).map_err(|BadRange| SpoolError::Range)?;
         Ok(Self { log: Mutex::new(log), order: Order::default(), when_full: WhenFull::default() })
@@ -253,13 +258,13 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     /// The flash's own; what is left is sent again, with the same message ids.
     pub async fn remove(&self, taken: Taken) -> Result<(), SpoolError<F::Error>> {
         let log = &mut *self.log.lock().await;
-        for record in &taken.0 {
-            log.remove(record).await.map_err(SpoolError::Flash)?;
+        for record in &taken.records {
+            log.remove(record, taken.epoch).await.map_err(SpoolError::Flash)?;
         }
         Ok(())
     }
 
-    /// Erases the flash and every reading in it.
+    /// Erases the flash and every reading in it, also those that are on their way. Message ids do not come again.
     ///
     /// # Errors
     /// The flash's own.
@@ -276,7 +281,7 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
     dress: &impl for<'m> Fn(MessageRef<'m>) -> MessageRef<'m>,
 ) -> Result<(Taken, usize), SpoolError<F::Error>> {
     let epoch = log.epoch().await.map_err(SpoolError::Flash)?;
-    let mut taken = Taken::default();
+    let mut taken = Taken { epoch, ..Taken::default() };
     let (mut at, mut left) = (0, 0);
     let mut cursor = Cursor::default();
     while let Some(record) = log.next(&mut cursor).await.map_err(SpoolError::Flash)? {
@@ -284,7 +289,7 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
         if at <= skip {
             continue;
         }
-        if left > 0 || taken.0.is_full() {
+        if left > 0 || taken.records.is_full() {
             left += 1;
             if skip == 0 {
                 break;
@@ -295,7 +300,7 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
         let id = message_id(epoch, record.number);
         match batch.try_add(&dress(MessageRef::new(reading).with_message_id(id.as_str()))) {
             // There is room: it was just checked.
-            Ok(()) => _ = taken.0.push(record),
+            Ok(()) => _ = taken.records.push(record),
             Err(BatchError::Full) => left = 1,
             // No batch can hold it; the others go on without it.
             Err(_) => {}
@@ -309,7 +314,7 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SpoolError<E> {
-    /// The range is not of two or more whole pages of the flash, or that has words of more than 32 bytes.
+    /// The range is not of two or more whole pages of the flash, or that has words of more than 32 bytes or too short pages.
     Range,
     /// The reading is longer than the spool's buffer, or than a page of the flash.
     TooLong,
@@ -324,7 +329,7 @@ pub enum SpoolError<E> {
 impl<E: fmt::Debug> fmt::Display for SpoolError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Range => f.write_str("the range is not of two or more pages of the flash, or its words are too long"),
+            Self::Range => f.write_str("the range is not of two or more pages of the flash, or its words or pages have another size than is possible"),
             Self::TooLong => f.write_str("a reading is longer than the spool's buffer"),
             Self::Full => f.write_str("the spool is full"),
             Self::Unsendable => f.write_str("a reading is too long for every batch"),
