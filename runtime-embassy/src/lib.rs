@@ -37,6 +37,8 @@
 mod clock;
 mod connect;
 mod format;
+#[cfg(feature = "net")]
+mod guarded;
 mod ram;
 mod runner;
 #[cfg(feature = "sntp")]
@@ -51,6 +53,8 @@ mod wake;
 
 pub use clock::{FixedUtc, Utc};
 pub use connect::{Close, Connect, Duplex, Plain, PlainError, Stream, StreamError};
+#[cfg(feature = "net")]
+pub use guarded::{Guarded, GuardedFrame};
 pub use ram::Ram;
 pub use runner::{Embassy, Handle, InUse, Resources, Runner, State, new};
 pub use servicebus_core;

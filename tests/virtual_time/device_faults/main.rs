@@ -5,6 +5,7 @@ mod certificates;
 mod closing;
 mod compiling;
 mod forged;
+mod frames;
 mod names;
 mod network;
 mod opening;

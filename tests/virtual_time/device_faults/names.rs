@@ -23,9 +23,44 @@ struct Silence {
     tried: Vec<Ipv4Address>,
 }
 
-fn checksum(header: &[u8]) -> u16 {
-    let sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+/// Of the Internet's protocols (RFC 1071).
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
+    let pairs = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
+    let sum: u32 = pairs.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
     !((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// The type of the record that a query asks for, and an answer with these addresses.
+pub(crate) fn dns_reply(frame: &[u8], of_ipv4: &[Ipv4Address]) -> (u16, Vec<u8>) {
+    let query = &frame[42..];
+    let end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("the root ends a name") + 1;
+    let kind = u16::from_be_bytes([query[end], query[end + 1]]);
+    let addresses = if kind == A { of_ipv4 } else { &[] };
+    let mut dns = [&query[..2], &[0x81, 0x80, 0, 1, 0, addresses.len() as u8, 0, 0, 0, 0]].concat();
+    dns.extend_from_slice(&query[12..end + 4]);
+    for address in addresses {
+        // The question's name, A, IN, an hour, four bytes.
+        dns.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]);
+        dns.extend_from_slice(&address.octets());
+    }
+    (kind, datagram(&frame[6..12], [&frame[30..34], &frame[26..30]], [&frame[36..38], &frame[34..36]], &dns))
+}
+
+/// A frame of UDP to a hardware address; of addresses and ports the source comes first.
+pub(crate) fn datagram(to: &[u8], addresses: [&[u8]; 2], ports: [&[u8]; 2], content: &[u8]) -> Vec<u8> {
+    let length = |more: usize| ((content.len() + more) as u16).to_be_bytes();
+    let [source, destination] = addresses;
+    let mut ip = [&[0x45, 0], &length(28)[..], &[0, 0, 0, 0, 64, 17, 0, 0], source, destination].concat();
+    let sum = checksum(&ip).to_be_bytes();
+    ip[10..12].copy_from_slice(&sum);
+    let udp = [ports[0], ports[1], &length(8)[..], &[0, 0]].concat();
+    [to, &[2, 0, 0, 0, 0, 1], &[8, 0], &ip, &udp, content].concat()
+}
+
+/// Whether a frame asks a name server.
+pub(crate) fn is_dns_query(frame: &[u8]) -> bool {
+    frame[12..14] == [8, 0] && frame[23] == 17 && frame[36..38] == [0, 53]
 }
 
 impl Silence {
@@ -38,8 +73,10 @@ impl Silence {
                 }
             } else if frame[12..14] == [8, 6] && frame[21] == 1 {
                 self.reply_arp(&frame);
-            } else if frame[12..14] == [8, 0] && frame[23] == 17 && frame[36..38] == [0, 53] {
-                self.reply_dns(&frame);
+            } else if is_dns_query(&frame) {
+                let (kind, reply) = dns_reply(&frame, &self.addresses);
+                self.queried.push(kind);
+                self.send(reply);
             }
         }
     }
@@ -52,28 +89,6 @@ impl Silence {
         const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
         let reply = [&frame[6..12], &MAC, &frame[12..20], &[0, 2], &MAC, &frame[38..42], &frame[22..32]];
         self.send(reply.concat());
-    }
-
-    fn reply_dns(&mut self, frame: &[u8]) {
-        let query = &frame[42..];
-        let end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("the root ends a name") + 1;
-        let kind = u16::from_be_bytes([query[end], query[end + 1]]);
-        self.queried.push(kind);
-        let addresses = if kind == A { self.addresses.as_slice() } else { &[] };
-        let mut dns = [&query[..2], &[0x81, 0x80, 0, 1, 0, addresses.len() as u8, 0, 0, 0, 0]].concat();
-        dns.extend_from_slice(&query[12..end + 4]);
-        for address in addresses {
-            // The question's name, A, IN, an hour, four bytes.
-            dns.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4]);
-            dns.extend_from_slice(&address.octets());
-        }
-        let length = |more: usize| ((dns.len() + more) as u16).to_be_bytes();
-        let mut ip =
-            [&[0x45, 0], &length(28)[..], &[0, 0, 0, 0, 64, 17, 0, 0], &frame[30..34], &frame[26..30]].concat();
-        let sum = checksum(&ip).to_be_bytes();
-        ip[10..12].copy_from_slice(&sum);
-        let udp = [&frame[36..38], &frame[34..36], &length(8)[..], &[0, 0]].concat();
-        self.send([&frame[6..12], &frame[..6], &[8, 0], &ip, &udp, &dns].concat());
     }
 }
 
@@ -115,6 +130,16 @@ fn every_address_of_a_host_is_tried_d11() {
         let (_, mut tried) = attempt(KEY, all.clone());
         tried.sort_unstable();
         assert_eq!(tried, all);
+    }
+}
+
+/// A name server can say anything.
+#[test]
+fn addresses_that_are_none_do_not_panic_d1() {
+    for address in
+        [[0, 0, 0, 0], [0, 0, 0, 1], [255; 4], [224, 0, 0, 1], [127, 0, 0, 1], [10, 0, 0, 0], [10, 0, 0, 255]]
+    {
+        attempt(KEY, vec![address.into(), BOARD, address.into()]);
     }
 }
 

@@ -126,14 +126,22 @@ impl Driver for Port {
     }
 }
 
+/// A stack and what carries its packets.
+pub(crate) type Running = (Stack<'static>, Pin<Box<dyn Future<Output = ()>>>);
+
 /// A stack on a port.
-pub(crate) fn stack(port: Port, address: Ipv4Address) -> (Stack<'static>, Pin<Box<dyn Future<Output = ()>>>) {
+pub(crate) fn stack(port: Port, address: Ipv4Address) -> Running {
     let mut dns_servers = heapless::Vec::new();
     dns_servers.push(PEER).expect("room");
     let config =
         Config::ipv4_static(StaticConfigV4 { address: Ipv4Cidr::new(address, 24), gateway: None, dns_servers });
+    stack_with(port, config)
+}
+
+/// A stack on a port or on what is in front of it.
+pub(crate) fn stack_with(driver: impl Driver + 'static, config: Config) -> Running {
     let resources = Box::leak(Box::new(StackResources::<4>::new()));
-    let (stack, mut runner) = embassy_net::new(port, config, resources, 7);
+    let (stack, mut runner) = embassy_net::new(driver, config, resources, 7);
     (stack, Box::pin(async move { runner.run().await }))
 }
 

@@ -26,7 +26,7 @@ use servicebus_board_telemetry as telemetry;
 esp_bootloader_esp_idf::esp_app_desc!();
 
 #[embassy_executor::task]
-async fn carry_packets(mut runner: embassy_net::Runner<'static, Interface<'static>>) -> ! {
+async fn carry_packets(mut runner: telemetry::Packets<Interface<'static>>) -> ! {
     runner.run().await
 }
 

@@ -46,7 +46,7 @@ async fn drive(radio: cyw43::Runner<'static, SpiBus<Output<'static>, PioSpi<'sta
 }
 
 #[embassy_executor::task]
-async fn carry_packets(mut runner: embassy_net::Runner<'static, NetDriver<'static>>) -> ! {
+async fn carry_packets(mut runner: telemetry::Packets<NetDriver<'static>>) -> ! {
     runner.run().await
 }
 

@@ -45,7 +45,7 @@ async fn drive(controller: Controller) -> ! {
 }
 
 #[embassy_executor::task]
-async fn carry_packets(mut runner: embassy_net::Runner<'static, Device<'static>>) -> ! {
+async fn carry_packets(mut runner: telemetry::Packets<Device<'static>>) -> ! {
     runner.run().await
 }
 

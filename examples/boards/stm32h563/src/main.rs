@@ -31,7 +31,7 @@ bind_interrupts!(
 type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 
 #[embassy_executor::task]
-async fn carry_packets(mut runner: embassy_net::Runner<'static, Device>) -> ! {
+async fn carry_packets(mut runner: telemetry::Packets<Device>) -> ! {
     runner.run().await
 }
 

@@ -7,7 +7,7 @@ mod network;
 mod watchdog;
 
 #[cfg(feature = "net")]
-pub use network::{START_LIMIT, joined, stack, start};
+pub use network::{Packets, START_LIMIT, joined, stack, start};
 pub use watchdog::{Beats, WATCHDOG_SECONDS, bring_up};
 
 use core::fmt::Write;

@@ -9,7 +9,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use servicebus_embassy::tls::{Records, Root, Tls, TrustAnchor};
-use servicebus_embassy::{Client, Runner, Sntp, Tcp};
+use servicebus_embassy::{Client, Guarded, Runner, Sntp, Tcp};
 use static_cell::{ConstStaticCell, StaticCell};
 
 /// The roots of Azure's certificates.
@@ -51,10 +51,18 @@ fn roots() -> &'static [Root<'static>] {
     PLACE.init(webpki_roots::TLS_SERVER_ROOTS.iter().filter(named).take(2).cloned().map(Root::from).collect())
 }
 
+/// What carries a board's packets.
+pub type Packets<D> = embassy_net::Runner<'static, Guarded<D>>;
+
 /// The network stack over a board's device, once; it asks for an address by DHCP. The board runs what carries its packets.
-pub fn stack<D: Driver>(device: D, seed: u64) -> (Stack<'static>, embassy_net::Runner<'static, D>) {
+pub fn stack<D: Driver>(device: D, seed: u64) -> (Stack<'static>, Packets<D>) {
     static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
-    embassy_net::new(device, Config::dhcpv4(Default::default()), RESOURCES.init(StackResources::new()), seed)
+    embassy_net::new(
+        Guarded::new(device),
+        Config::dhcpv4(Default::default()),
+        RESOURCES.init(StackResources::new()),
+        seed,
+    )
 }
 
 /// Returns when the radio has to join its network again. The stack may see the link only after the driver has reported the
