@@ -4,14 +4,13 @@ use crate::clock::Utc;
 use crate::format::texts;
 use core::cell::Cell;
 use core::net::SocketAddr;
-use embassy_net::Stack;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_sync::blocking_mutex::{Mutex, raw::CriticalSectionRawMutex};
 use embassy_time::{Duration, Instant, with_timeout};
 use servicebus_core::time::Timestamp;
 use sntpc::{Error, KissOfDeathCode, NtpContext, NtpResult, NtpTimestampGenerator, NtpUdpSocket};
-use sntpc_net_embassy::UdpSocketWrapper;
 
 /// How long one exchange may take, the look-up of the name included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +35,7 @@ impl Sntp {
         Self { zero: Mutex::new(Cell::new(earliest)), earliest }
     }
 
-    /// Asks `port` (123) of `server`, a DNS name or an IPv4 address, for the time, once. `stack` needs a socket for it.
+    /// Asks `port` (123) of `server`, a DNS name or an address, for the time, once. `stack` needs a socket for it.
     ///
     /// `nonce` is a fresh random number: the server repeats it, and a packet without it is not looked at. Ask again
     /// after 15 seconds at the earliest (RFC 4330 §10), and once an hour or so when the clock is set.
@@ -44,13 +43,13 @@ impl Sntp {
     /// Errors: see [`SntpError`]; the clock is what it was. Cancel safety: a dropped future leaves the clock as it was.
     pub async fn synchronise(&self, stack: Stack<'_>, server: &str, port: u16, nonce: u64) -> Result<(), SntpError> {
         let asked = async {
-            let found = stack.dns_query(server, DnsQueryType::A).await.map_err(|_| SntpError::Unreachable)?;
-            let address = *found.first().ok_or(SntpError::Unreachable)?;
+            let address = address_of(stack, server).await.ok_or(SntpError::Unreachable)?;
             let (mut received, mut waiting) = ([PacketMetadata::EMPTY; 2], [PacketMetadata::EMPTY; 1]);
             let (mut receive, mut transmit) = ([0; 2 * PACKET], [0; PACKET]);
             let mut socket = UdpSocket::new(stack, &mut received, &mut receive, &mut waiting, &mut transmit);
             socket.bind(0).map_err(|_| SntpError::Unreachable)?;
-            self.exchange(&UdpSocketWrapper::new(socket), SocketAddr::new(address.into(), port), nonce).await
+            let server = IpEndpoint::new(address, port);
+            self.exchange(&Datagrams { socket, server }, shown(server), nonce).await
         };
         with_timeout(TIMEOUT, asked).await.unwrap_or(Err(SntpError::NoAnswer))
     }
@@ -88,6 +87,40 @@ impl Sntp {
         #[cfg(feature = "defmt")]
         defmt::debug!("the clock is set: {}", utc);
         Ok(())
+    }
+}
+
+/// The first address, IPv4 before IPv6.
+async fn address_of(stack: Stack<'_>, server: &str) -> Option<IpAddress> {
+    for kind in [DnsQueryType::A, DnsQueryType::Aaaa] {
+        if let Ok(found) = stack.dns_query(server, kind).await
+            && let Some(address) = found.first()
+        {
+            return Some(*address);
+        }
+    }
+    None
+}
+
+fn shown(endpoint: IpEndpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.addr.into(), endpoint.port)
+}
+
+/// What goes to the server, and what comes from anywhere.
+struct Datagrams<'s> {
+    socket: UdpSocket<'s>,
+    server: IpEndpoint,
+}
+
+impl NtpUdpSocket for Datagrams<'_> {
+    async fn send_to(&self, bytes: &[u8], _: SocketAddr) -> sntpc::Result<usize> {
+        self.socket.send_to(bytes, self.server).await.map_err(|_| Error::Network)?;
+        Ok(bytes.len())
+    }
+
+    async fn recv_from(&self, buffer: &mut [u8]) -> sntpc::Result<(usize, SocketAddr)> {
+        let (length, from) = self.socket.recv_from(buffer).await.map_err(|_| Error::Network)?;
+        Ok((length, shown(from.endpoint)))
     }
 }
 
