@@ -2,6 +2,7 @@
 //! any other record.
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::digest::{SHA256, digest};
 use ring::hmac;
 use rustls::{KeyLog, ServerConfig, ServerConnection};
 use std::collections::HashMap;
@@ -23,8 +24,12 @@ impl KeyLog for Secrets {
 }
 
 impl Secrets {
+    fn get(&self, label: &str) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(label).cloned()
+    }
+
     fn keys(&self, label: &str) -> Option<Keys> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(label).map(|secret| Keys::of(secret))
+        self.get(label).map(|secret| Keys::of(&secret))
     }
 }
 
@@ -85,6 +90,9 @@ pub(crate) enum Sent {
     Raw(Vec<u8>),
     /// An inner plaintext, to be encrypted.
     Sealed(Vec<u8>),
+    /// Handshake messages, and behind them a Finished that is right for them (RFC 8446 §4.4.4): whoever has exchanged keys with
+    /// the client can make it.
+    Finished(Vec<u8>),
 }
 
 /// Content with its type, as one inner plaintext.
@@ -127,6 +135,8 @@ pub(crate) struct Server<'a> {
     script: Script<'a>,
     hello: Hello<'a>,
     pub(crate) output: Vec<u8>,
+    /// The client's hello and the server's, as messages.
+    hellos: Vec<u8>,
     /// The flight was sent.
     replaced: bool,
     /// All of the script was sent.
@@ -139,7 +149,7 @@ impl<'a> Server<'a> {
         config.key_log = Arc::clone(&secrets) as Arc<dyn KeyLog>;
         config.send_tls13_tickets = 0;
         let rustls = ServerConnection::new(Arc::new(config)).expect("the configuration is whole");
-        Self { rustls, secrets, script, hello, output: Vec::new(), replaced: false, done: false }
+        Self { rustls, secrets, script, hello, output: Vec::new(), hellos: Vec::new(), replaced: false, done: false }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -147,6 +157,10 @@ impl<'a> Server<'a> {
     }
 
     pub(crate) fn input(&mut self, mut bytes: &[u8]) {
+        if !self.replaced {
+            // The client's hello is one record, and comes at once.
+            self.hellos.extend(bytes.get(5..).unwrap_or_default());
+        }
         while !bytes.is_empty() {
             self.rustls.read_tls(&mut bytes).unwrap();
             // A failure is for the client to notice: rustls' alert follows.
@@ -164,6 +178,9 @@ impl<'a> Server<'a> {
                 if record[0] == APPLICATION_DATA {
                     plain.extend(keys.open(record));
                 } else {
+                    if record[0] == HANDSHAKE {
+                        self.hellos.extend(&record[5..]);
+                    }
                     self.output.extend((self.hello)(record));
                 }
             }
@@ -183,6 +200,13 @@ impl<'a> Server<'a> {
             match sent {
                 Sent::Raw(bytes) => self.output.extend_from_slice(bytes),
                 Sent::Sealed(inner) => self.output.extend(keys.seal(inner)),
+                Sent::Finished(messages) => {
+                    let key = expand(&self.secrets.get(secret).unwrap_or_default(), "finished", 32);
+                    let transcript = digest(&SHA256, &[&self.hellos[..], messages].concat());
+                    let check = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), transcript.as_ref());
+                    let finished = [&messages[..], &[20, 0, 0, 32], check.as_ref(), &[HANDSHAKE]].concat();
+                    self.output.extend(keys.seal(&finished));
+                }
             }
         }
     }

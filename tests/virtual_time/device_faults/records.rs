@@ -250,6 +250,151 @@ fn a_server_hello_may_lie_in_several_records_d9() {
     assert!(matches!(run(&behind), Ended::Failed(_)), "a message behind it");
 }
 
+/// Messages that are left out, come twice or in another order, under a Finished that is right for what was sent: the server has
+/// the keys of the connection, and no key of a certificate. Where its signature is, it was made for the flight as it should be.
+#[test]
+fn a_right_finished_proves_no_server_d1() {
+    let chain = Chain::plain();
+    let run = |order: &[usize]| {
+        let flight = |flight: &[u8]| {
+            let messages = messages(flight);
+            vec![Sent::Finished(order.iter().flat_map(|place| messages[*place]).copied().collect())]
+        };
+        Attempt { script: Script { flight: &flight, after: Vec::new() }, ..Attempt::new(&chain) }.run()
+    };
+    // EncryptedExtensions, Certificate, CertificateVerify.
+    let mut orders: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut tried = 0;
+    for _ in 0..=4 {
+        for order in &orders {
+            let ended = run(order);
+            // The signature is over all up to the certificates: what is sent behind them changes nothing that it says.
+            let proven = order.starts_with(&[0, 1]) && !order[2..].contains(&1) && order.contains(&2);
+            if *order == [0, 1, 2] {
+                assert_eq!(ended, Ended::Opened(None), "the Finished is right");
+            } else if !proven {
+                assert!(matches!(ended, Ended::Refused(..) | Ended::Failed(_)), "{order:?}: {ended:?}");
+            }
+            assert!(!matches!(ended, Ended::Panicked(_)), "{order:?}: {ended:?}");
+            tried += 1;
+        }
+        let longer = |order: &Vec<usize>| (0..3).map(|next| [&order[..], &[next]].concat()).collect::<Vec<_>>();
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    assert_eq!(tried, 121);
+}
+
+/// Every byte of the ServerHello.
+#[test]
+fn a_server_hello_that_is_cut_or_damaged_does_not_panic_d1() {
+    let chain = Chain::plain();
+    let mut length = 0;
+    let mut at = 0;
+    while at <= length {
+        for damage in [None, Some(0x01), Some(0x80), Some(0xff)] {
+            let found = std::cell::Cell::new(0);
+            let hello = |record: &[u8]| {
+                let mut bytes = record.to_vec();
+                if record[0] == HANDSHAKE {
+                    found.set(bytes.len());
+                    let at = at.min(bytes.len() - 1);
+                    match damage {
+                        None => bytes.truncate(at),
+                        Some(mask) => bytes[at] ^= mask,
+                    }
+                }
+                bytes
+            };
+            let ended = Attempt { hello: &hello, ..Attempt::new(&chain) }.run();
+            assert!(!matches!(ended, Ended::Panicked(_)), "byte {at}, {damage:?}: {ended:?}");
+            // The version of a record says nothing.
+            let taken = matches!(ended, Ended::Opened(_));
+            assert!(!taken || (1..3).contains(&at), "byte {at}, {damage:?}: {ended:?}");
+            length = found.get();
+        }
+        at += 1;
+    }
+    assert!(length > 100, "{length}");
+}
+
+/// Keys that are no points, of every length.
+#[test]
+fn a_key_share_that_is_none_is_refused_d1() {
+    let chain = Chain::plain();
+    // The extension, its group and the length of its key: all of them are of fixed size.
+    let share = [0, 51, 0, 69, 0, 23, 0, 65];
+    let keys = [vec![0; 65], vec![0xff; 65], [vec![4], vec![0; 64]].concat(), [vec![4], vec![0xff; 64]].concat()];
+    let compressed = [2, 3].map(|kind| [vec![kind], vec![7; 32]].concat());
+    let others = (0..70).map(|length| vec![4; length]);
+    for key in keys.into_iter().chain(compressed).chain(others) {
+        let hello = |record: &[u8]| {
+            let Some(at) = record.windows(share.len()).position(|window| window == share) else {
+                return record.to_vec();
+            };
+            let (length, more) = (key.len() as u8, key.len() as i32 - 65);
+            let replaced = [&[0, 51, 0, length + 4, 0, 23, 0, length][..], &key].concat();
+            let mut bytes = [&record[..at], &replaced, &record[at + share.len() + 65..]].concat();
+            // The lengths around it: of the record, of the message, of its extensions.
+            let extensions = 5 + 4 + 2 + 32 + 1 + usize::from(record[5 + 4 + 34]) + 3;
+            for place in [3, 7, extensions] {
+                let length = i32::from(u16::from_be_bytes([bytes[place], bytes[place + 1]])) + more;
+                bytes[place..place + 2].copy_from_slice(&(length as u16).to_be_bytes());
+            }
+            bytes
+        };
+        let ended = Attempt { hello: &hello, ..Attempt::new(&chain) }.run();
+        assert!(matches!(ended, Ended::Failed(_)), "{key:?}: {ended:?}");
+    }
+}
+
+/// Of every level and description, in the handshake and behind it, encrypted and not.
+#[test]
+fn no_alert_panics_d1() {
+    let chain = Chain::plain();
+    for level in [0, 1, 2, 255] {
+        for description in (0..=255).filter(|description| level == 2 || description % 16 == 0) {
+            let sealed = inner(&[level, description], ALERT);
+            let bare = Sent::Raw(vec![ALERT, 3, 3, 0, 2, level, description]);
+            for alert in [&sealed, &bare] {
+                let flight = |_: &[u8]| vec![alert.clone()];
+                let early = Attempt { script: Script { flight: &flight, after: Vec::new() }, ..Attempt::new(&chain) };
+                let late = Script { flight: &whole, after: vec![alert.clone()] };
+                for ended in [early.run(), Attempt { script: late, ..Attempt::new(&chain) }.run()] {
+                    let ends = matches!(ended, Ended::Failed(_) | Ended::Opened(Some(0)) | Ended::Waits);
+                    assert!(ends, "level {level}, description {description}: {ended:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The longest records there are, in a buffer that holds them just so. A part of a ticket that came before them ends the
+/// connection, or goes with the ticket, which nobody wants; what comes is the data.
+#[test]
+fn the_longest_records_pass_d9() {
+    let chain = Chain::plain();
+    let longest = 1 << 14;
+    let run = |after: Vec<Sent>, buffer| {
+        Attempt { script: Script { flight: &whole, after }, buffer, ..Attempt::new(&chain) }.run()
+    };
+    for length in [longest - 300, longest - 200, longest - 1, longest] {
+        for padding in [0, 1, 100, 239] {
+            let mut plaintext = vec![7; length];
+            plaintext.push(APPLICATION_DATA);
+            plaintext.resize(plaintext.len() + padding, 0);
+            for buffer in [16_640, 16_644, 70_000] {
+                let ended = run(vec![Sent::Sealed(plaintext.clone())], buffer);
+                let fits = plaintext.len() <= longest + 240;
+                assert_eq!(matches!(ended, Ended::Opened(Some(256))), fits, "{length} and {padding}: {ended:?}");
+                let part = inner(&message(4, &[7; 20])[..10], HANDSHAKE);
+                let ended = run(vec![part, Sent::Sealed(plaintext.clone())], buffer);
+                let passes = matches!(ended, Ended::Failed(_) | Ended::Opened(Some(256)));
+                assert!(passes, "{length} and {padding}, {buffer}, in a ticket: {ended:?}");
+            }
+        }
+    }
+}
+
 /// The client offers one choice of each kind: a server that has another is refused, and the guide names the choices.
 #[test]
 fn the_guide_says_what_tls_offers_d9() {
