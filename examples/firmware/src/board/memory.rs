@@ -1,7 +1,8 @@
 //! What the firmware takes: flash and static RAM by the linker's account, stack by its high-water mark.
 
+use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use critical_section::Mutex;
 
 /// Memory of the board that is in no image, so that a reset leaves it as it is.
 const KEPT: usize = 0x2100_0000;
@@ -70,8 +71,9 @@ pub fn usage() -> Usage {
 ///
 /// When they are taken twice, or when there are not as many.
 pub fn kept(length: usize) -> &'static mut [u8] {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    assert!(length <= KEPT_SIZE && !TAKEN.swap(true, Ordering::Relaxed), "memory that resets keep, once");
+    static TAKEN: Mutex<Cell<bool>> = Mutex::new(Cell::new(false));
+    let taken = critical_section::with(|section| TAKEN.borrow(section).replace(true));
+    assert!(length <= KEPT_SIZE && !taken, "memory that resets keep, once");
     // SAFETY: the board has this memory, the linker does not know it, and it is handed out once.
     unsafe { core::slice::from_raw_parts_mut(KEPT as *mut u8, length) }
 }
