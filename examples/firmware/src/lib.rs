@@ -6,7 +6,9 @@
 pub mod board;
 pub mod clock;
 pub mod device;
+pub mod encrypted;
 pub mod flash;
 #[cfg(feature = "defmt")]
 mod log;
+pub mod sleeping;
 pub mod telemetry;

@@ -49,6 +49,12 @@ impl Reading {
 
 /// Sends all readings and carries out all commands, then prints what that took and ends the run.
 pub async fn run(client: Client<Board>) -> ! {
+    #[cfg(feature = "planted")]
+    {
+        // A name as text, and a value of the protocol that is made into text.
+        defmt::info!("{=str}", core::hint::black_box("link attached"));
+        println!("{:?}", core::hint::black_box(servicebus_embassy::Value::Boolean(true)));
+    }
     let started = Instant::now();
     let (retried, done) = join(send_readings(&client), obey_commands(&client)).await;
     println!("telemetry: {READINGS} readings sent, {retried} tries repeated, {done} commands carried out");

@@ -1,7 +1,7 @@
 //! Runs the firmwares in QEMU against an emulator in this process, and checks at the emulator what came of it.
 //!
 //! `firmware FOLDER [NAME]...`: the folder holds the images `telemetry`, `telemetry_tls`, `telemetry_defmt`, `sleeping`,
-//! `spooling` and `signed`; without names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
+//! `sleeping_tls`, `spooling` and `signed`; without names all of them run, side by side. Every check prints a line; the last one counts them as `cargo test` does.
 
 mod attack;
 mod back_end;
@@ -11,6 +11,7 @@ mod back_end;
 mod forged;
 mod frames;
 mod line;
+mod sleeping;
 mod time_server;
 
 use back_end::BackEnd;
@@ -253,33 +254,6 @@ async fn plain(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
-/// A board that sleeps between wake-ups, each of which is a connection of its own.
-async fn sleeping(folder: &Path) -> Result<Checks> {
-    const WAKE_UPS: usize = 5;
-    let mut checks = Checks::of("sleeping");
-    let emulator = with_queues(Emulator::builder()).start().await?;
-    let client = connect(emulator.connection_string())?;
-    let commands = client.sender("commands")?;
-    for number in 0..2 {
-        commands.send(&MessageRef::new(&format!("led {number}"))).await?;
-    }
-    client.disconnect().await;
-    let others = emulator.statistics().connections_accepted;
-    let board = qemu(&folder.join("sleeping"), &[emulator.amqp_address().port().to_string()])?;
-    let (status, lines) = watch_board("sleeping", board, |_| false).await?;
-    checks.check("the board ends by itself, with status 0", status == Some(0));
-    let wake_ups = lines.iter().filter(|line| line.contains(": 3 readings sent, ")).count();
-    checks.check("each wake-up sends three readings, and prints what it took", wake_ups == WAKE_UPS);
-    let commands = lines.iter().filter(|line| line.contains(" 2 commands taken")).count();
-    checks.check("the first one takes the commands", commands == 1);
-    let connections = emulator.statistics().connections_accepted - others;
-    checks.check("each is one connection", connections == WAKE_UPS as u64);
-    let found = drain_readings(&client).await?;
-    checks.check("every reading is there, none twice", found.len() == 15 && found.values().all(|count| *count == 1));
-    client.close().await;
-    Ok(checks)
-}
-
 /// A board whose power fails again and again, with its readings in flash.
 async fn spooling(folder: &Path) -> Result<Checks> {
     let mut checks = Checks::of("spooling");
@@ -402,7 +376,8 @@ async fn run_if(wanted: bool, checks: impl Future<Output = Result<Checks>>) -> R
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    const NAMES: [&str; 6] = ["telemetry", "telemetry_tls", "telemetry_defmt", "sleeping", "spooling", "signed"];
+    const NAMES: [&str; 7] =
+        ["telemetry", "telemetry_tls", "telemetry_defmt", "sleeping", "sleeping_tls", "spooling", "signed"];
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().map(PathBuf::from);
     let names: Vec<String> = arguments.collect();
@@ -415,13 +390,14 @@ async fn main() -> ExitCode {
         run_if(wanted(NAMES[0]), plain(&folder)),
         run_if(wanted(NAMES[1]), encrypted(&folder)),
         run_if(wanted(NAMES[2]), logged(&folder)),
-        run_if(wanted(NAMES[3]), sleeping(&folder)),
-        run_if(wanted(NAMES[4]), spooling(&folder)),
-        run_if(wanted(NAMES[5]), signed(&folder)),
+        run_if(wanted(NAMES[3]), sleeping::plain(&folder)),
+        run_if(wanted(NAMES[4]), sleeping::encrypted(&folder)),
+        run_if(wanted(NAMES[5]), spooling(&folder)),
+        run_if(wanted(NAMES[6]), signed(&folder)),
     ) {
-        Ok((plain, encrypted, logged, sleeping, spooling, signed)) => {
-            let all: Vec<Checks> =
-                [plain, encrypted, logged, sleeping, spooling, signed].into_iter().flatten().collect();
+        Ok((plain, encrypted, logged, sleeping, sleeping_tls, spooling, signed)) => {
+            let all = [plain, encrypted, logged, sleeping, sleeping_tls, spooling, signed];
+            let all: Vec<Checks> = all.into_iter().flatten().collect();
             let passed: u32 = all.iter().map(|checks| checks.passed).sum();
             let failed: u32 = all.iter().map(|checks| checks.failed).sum();
             let verdict = if failed == 0 { "ok" } else { "FAILED" };
