@@ -24,7 +24,7 @@ struct Silence {
 }
 
 /// Of the Internet's protocols (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let pairs = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
     let sum: u32 = pairs.sum();
     let sum = (sum & 0xffff) + (sum >> 16);
@@ -32,7 +32,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// The type of the record that a query asks for, and an answer with these addresses.
-fn dns_reply(frame: &[u8], of_ipv4: &[Ipv4Address]) -> (u16, Vec<u8>) {
+pub(crate) fn dns_reply(frame: &[u8], of_ipv4: &[Ipv4Address]) -> (u16, Vec<u8>) {
     let query = &frame[42..];
     let end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("the root ends a name") + 1;
     let kind = u16::from_be_bytes([query[end], query[end + 1]]);
@@ -59,7 +59,7 @@ pub(crate) fn datagram(to: &[u8], addresses: [&[u8]; 2], ports: [&[u8]; 2], cont
 }
 
 /// Whether a frame asks a name server.
-fn is_dns_query(frame: &[u8]) -> bool {
+pub(crate) fn is_dns_query(frame: &[u8]) -> bool {
     frame[12..14] == [8, 0] && frame[23] == 17 && frame[36..38] == [0, 53]
 }
 

@@ -29,7 +29,7 @@ struct Cost {
 }
 
 const PLAIN: Cost = Cost { round_trips: 7, up: 1_900, down: 1_200 };
-const ENCRYPTED: Cost = Cost { round_trips: 8, up: 2_400, down: 2_600 };
+const ENCRYPTED: Cost = Cost { round_trips: 8, up: 2_500, down: 2_700 };
 
 /// Carries what comes to the other end, each part when its time has come.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
