@@ -8,12 +8,38 @@ use servicebus_core::time::{Instant, Timestamp};
 ///
 /// UTC goes into the tokens that are made from a shared access key, and into the validity of TLS certificates. A board
 /// that cannot tell it uses a ready shared access signature in its connection string and [`FixedUtc`].
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::{Timestamp, Utc};
+///
+/// /// A battery-backed clock that counts seconds since 1970.
+/// struct Rtc;
+///
+/// impl Utc for Rtc {
+///     fn now(&self) -> Timestamp {
+///         let seconds = 1_767_225_600; // read from its registers
+///         Timestamp::from_secs(seconds)
+///     }
+/// }
+/// assert_eq!(Rtc.now().to_string(), "2026-01-01T00:00:00.000Z");
+/// ```
 pub trait Utc {
     /// UTC now.
     fn now(&self) -> Timestamp;
 }
 
 /// UTC that stands still, such as the time the firmware was built at: for boards without a clock.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::{FixedUtc, Timestamp, Utc};
+///
+/// static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+/// assert_eq!(UTC.now(), UTC.0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FixedUtc(pub Timestamp);
 

@@ -47,6 +47,32 @@ pub trait Connect {
 }
 
 /// A stream of bytes that can be ended, so that the other end knows that nothing more comes.
+///
+/// # Examples
+///
+/// ```
+/// # use embedded_io_async::{ErrorType, Write};
+/// use servicebus_embassy::Close;
+///
+/// /// The socket of a modem, which is closed by a command.
+/// struct Socket<S>(S);
+/// # impl<S: ErrorType> ErrorType for Socket<S> {
+/// #     type Error = S::Error;
+/// # }
+///
+/// impl<S: Write> Close for Socket<S> {
+///     async fn close(&mut self) -> Result<(), S::Error> {
+///         self.0.write_all(b"AT+CIPCLOSE\r\n").await
+///     }
+/// }
+/// # servicebus_simulation::example(async |_| {
+/// # let mut sent = [0; 32];
+/// # let mut socket = Socket(&mut sent[..]);
+/// socket.close().await?;
+/// # assert!(sent.starts_with(b"AT+CIPCLOSE"));
+/// # Ok(())
+/// # });
+/// ```
 pub trait Close: ErrorType {
     /// Sends what is still to be sent and the end behind it, such as TCP's FIN. The future is dropped after a second.
     /// By default nothing is sent, for streams that have no end of their own.
@@ -57,6 +83,19 @@ pub trait Close: ErrorType {
 }
 
 /// Dials without TLS: for an emulator, or for a transport that encrypts by itself.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_uart!(Uart);
+/// use servicebus_embassy::{Connect, Plain};
+///
+/// /// For an emulator in the same network.
+/// fn dialer<C: Connect>(modem: C) -> Plain<C> {
+///     Plain::new(modem)
+/// }
+/// # drop(dialer(Uart::default()));
+/// ```
 #[derive(Debug)]
 pub struct Plain<C> {
     connect: C,
@@ -65,11 +104,45 @@ pub struct Plain<C> {
 
 impl<C: Connect> Plain<C> {
     /// Refuses targets that need TLS.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_uart!(Uart);
+    /// # use servicebus_core::driver::Dial;
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_embassy::{Plain, PlainError};
+    /// # let uart = Uart::default();
+    /// # servicebus_simulation::example(async |_| {
+    /// let mut dialer = Plain::new(uart);
+    /// let azure = Target { host: "contoso.servicebus.windows.net", port: 5671, tls: true };
+    /// let dialled = dialer.dial(azure).await;
+    /// assert!(matches!(dialled, Err(PlainError::NeedsTls)));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn new(connect: C) -> Self {
         Self { connect, encrypts: false }
     }
 
     /// For a transport that encrypts and verifies the server by itself, such as a modem's TLS socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_uart!(Uart);
+    /// # use servicebus_core::driver::Dial;
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_embassy::Plain;
+    /// # let modem = Uart::default();
+    /// # servicebus_simulation::example(async |_| {
+    /// let mut dialer = Plain::over_encrypted(modem);
+    /// let azure = Target { host: "contoso.servicebus.windows.net", port: 5671, tls: true };
+    /// let dialled = dialer.dial(azure).await;
+    /// assert!(dialled.is_ok());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn over_encrypted(connect: C) -> Self {
         Self { connect, encrypts: true }
     }
@@ -91,6 +164,16 @@ impl<C: Connect> Dial for Plain<C> {
 }
 
 /// Why [`Plain`] did not connect.
+///
+/// # Examples
+///
+/// ```
+/// use core::convert::Infallible;
+/// use servicebus_embassy::PlainError;
+///
+/// let error = PlainError::<Infallible>::NeedsTls;
+/// assert_eq!(error.to_string(), "the connection string wants TLS");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlainError<E> {
@@ -120,6 +203,23 @@ impl<E: core::error::Error> core::error::Error for PlainError<E> {
 }
 
 /// A stream whose clones are its halves.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example_uart!(Uart);
+/// # use servicebus_core::driver::{Dial, Transport};
+/// # use servicebus_core::machine::Target;
+/// # use servicebus_embassy::Plain;
+/// # servicebus_simulation::example(async |_| {
+/// # let mut dialer = Plain::new(Uart::default());
+/// # let emulator = Target { host: "192.0.2.7", port: 5672, tls: false };
+/// let mut duplex = dialer.dial(emulator).await?; // `dialer` is a `Plain`
+/// let (reader, writer) = duplex.split();
+/// # drop((reader, writer));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Duplex<S>(S);
 
@@ -144,6 +244,25 @@ impl<S: Read<Error: Send + Sync + 'static> + Write + Close + Clone> Transport fo
 }
 
 /// Two halves as one stream that can be cloned.
+///
+/// # Examples
+///
+/// ```
+/// use core::cell::RefCell;
+/// # use embedded_io_async::Write;
+/// use servicebus_embassy::Stream;
+///
+/// # servicebus_simulation::example(async |_| {
+/// # let (rx, tx) = (servicebus_simulation::ExampleLine, servicebus_simulation::ExampleLine);
+/// let (receive, transmit) = (RefCell::new(rx), RefCell::new(tx));
+/// let stream = Stream::new(&receive, &transmit);
+/// let (mut reader, mut writer) = (stream.clone(), stream);
+/// let count = writer.write(b"AMQP").await?;
+/// # assert_eq!(count, 4);
+/// # _ = &mut reader;
+/// # Ok(())
+/// # });
+/// ```
 pub struct Stream<'a, R, W> {
     reader: &'a core::cell::RefCell<R>,
     writer: &'a core::cell::RefCell<W>,
@@ -151,6 +270,17 @@ pub struct Stream<'a, R, W> {
 
 impl<'a, R, W> Stream<'a, R, W> {
     /// A stream of these halves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::cell::RefCell;
+    /// # use servicebus_embassy::Stream;
+    /// # let (rx, tx) = (servicebus_simulation::ExampleLine, servicebus_simulation::ExampleLine);
+    /// let (receive, transmit) = (RefCell::new(rx), RefCell::new(tx));
+    /// let stream = Stream::new(&receive, &transmit);
+    /// # drop(stream);
+    /// ```
     pub const fn new(reader: &'a core::cell::RefCell<R>, writer: &'a core::cell::RefCell<W>) -> Self {
         Self { reader, writer }
     }
@@ -163,6 +293,17 @@ impl<R, W> Clone for Stream<'_, R, W> {
 }
 
 /// An error of one of the halves, or two reads or two writes at the same time.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::StreamError;
+///
+/// fn is_ours<E>(error: &StreamError<E>) -> bool {
+///     matches!(error, StreamError::Busy) // two tasks read at the same time
+/// }
+/// assert!(!is_ours(&StreamError::Io("noise on the line")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError<E> {

@@ -28,6 +28,17 @@ pub struct Guarded<D>(D);
 
 impl<D> Guarded<D> {
     /// Guards what this driver receives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use embassy_net::driver::Driver;
+    /// use servicebus_embassy::Guarded;
+    ///
+    /// fn guard<D: Driver>(ethernet: D) -> Guarded<D> {
+    ///     Guarded::new(ethernet)
+    /// }
+    /// ```
     pub const fn new(driver: D) -> Self {
         Self(driver)
     }

@@ -28,11 +28,34 @@ pub struct Ram {
 
 impl Ram {
     /// What storage `S` costs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_embassy::{Ram, fixed_storage};
+    ///
+    /// fixed_storage! {
+    ///     pub type Sensor { links: 3, deliveries: 4, receive: 512, transmit: 512, message: 512 }
+    /// }
+    /// fixed_storage! {
+    ///     pub type Gateway { links: 8, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, receivers: true }
+    /// }
+    /// assert!(Ram::of::<Sensor>().client < Ram::of::<Gateway>().client);
+    /// ```
     pub const fn of<S: Storage>() -> Self {
         Self { client: size_of::<Resources<S>>(), frames: size_of::<RxOf<S>>() + size_of::<TxOf<S>>() }
     }
 
     /// Both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Ram, fixed_storage};
+    /// # fixed_storage! { pub type Board { links: 3, deliveries: 4, receive: 512, transmit: 512, message: 512 } }
+    /// let ram = Ram::of::<Board>();
+    /// assert_eq!(ram.total(), ram.client + ram.frames);
+    /// ```
     pub const fn total(self) -> usize {
         self.client + self.frames
     }

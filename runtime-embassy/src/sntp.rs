@@ -20,6 +20,15 @@ const STRAYS: usize = 8;
 const PACKET: usize = 48;
 
 /// A clock that a time server sets and that embassy-time carries on: `static UTC: Sntp = Sntp::new(BUILT_AT)`.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::{Sntp, Timestamp, Utc};
+///
+/// static UTC: Sntp = Sntp::new(Timestamp::from_secs(1_767_225_600)); // when the firmware was built
+/// assert_eq!(UTC.now().to_string(), "2026-01-01T00:00:00.000Z", "until a server was asked");
+/// ```
 pub struct Sntp {
     /// UTC at embassy-time's zero.
     zero: Mutex<CriticalSectionRawMutex, Cell<Timestamp>>,
@@ -31,6 +40,14 @@ impl Sntp {
     ///
     /// No earlier time is taken from a server. The 32 bits of seconds in a packet start over in 2036 and every 136
     /// years after it: they are understood as the time that is nearest to what the clock shows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Sntp, Timestamp, Utc};
+    /// let built_at = Timestamp::from_secs(1_767_225_600);
+    /// assert_eq!(Sntp::new(built_at).now(), built_at);
+    /// ```
     pub const fn new(earliest: Timestamp) -> Self {
         Self { zero: Mutex::new(Cell::new(earliest)), earliest }
     }
@@ -41,6 +58,25 @@ impl Sntp {
     /// after 15 seconds at the earliest (RFC 4330 §10), and once an hour or so when the clock is set.
     ///
     /// Errors: see [`SntpError`]; the clock is what it was. Cancel safety: a dropped future leaves the clock as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use embassy_net::Stack;
+    /// # use embassy_time::{Duration, Timer};
+    /// # use servicebus_embassy::{Sntp, Timestamp};
+    /// static UTC: Sntp = Sntp::new(Timestamp::from_secs(1_767_225_600));
+    ///
+    /// async fn keep_time(stack: Stack<'static>, mut random: impl FnMut() -> u64) {
+    ///     loop {
+    ///         let pause = match UTC.synchronise(stack, "pool.ntp.org", 123, random()).await {
+    ///             Ok(()) => Duration::from_secs(3_600),
+    ///             Err(_) => Duration::from_secs(15),
+    ///         };
+    ///         Timer::after(pause).await;
+    ///     }
+    /// }
+    /// ```
     pub async fn synchronise(&self, stack: Stack<'_>, server: &str, port: u16, nonce: u64) -> Result<(), SntpError> {
         let asked = async {
             let address = address_of(stack, server).await.ok_or(SntpError::Unreachable)?;
@@ -151,6 +187,20 @@ impl NtpTimestampGenerator for At {
 }
 
 /// Why the clock was not set.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::SntpError;
+///
+/// fn pause_in_seconds(error: SntpError) -> u64 {
+///     match error {
+///         SntpError::TooOften | SntpError::Denied => 3_600,
+///         _ => 15,
+///     }
+/// }
+/// assert_eq!(pause_in_seconds(SntpError::NoAnswer), 15);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SntpError {

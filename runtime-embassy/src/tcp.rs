@@ -21,6 +21,17 @@ const ANSWER: Duration = Duration::from_secs(5);
 ///
 /// A name is looked up as an IPv4 and then, where that leads nowhere, as an IPv6 address; all of its addresses are tried
 /// in turn, up to eight of each kind, each for five seconds while there is another one of its kind.
+///
+/// # Examples
+///
+/// ```
+/// # use embassy_net::Stack;
+/// use servicebus_embassy::{Plain, Tcp};
+///
+/// fn dialer(stack: Stack<'static>, [receive, transmit]: [&'static mut [u8; 4096]; 2]) -> Plain<Tcp<'static>> {
+///     Plain::new(Tcp::new(stack, receive, transmit))
+/// }
+/// ```
 pub struct Tcp<'d> {
     stack: Stack<'d>,
     socket: RefCell<TcpSocket<'d>>,
@@ -38,6 +49,16 @@ impl<'d> Tcp<'d> {
     /// they are.
     ///
     /// The receive buffer is the window that TCP offers: two segments (2 920 bytes) or more keep a connection fluent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use embassy_net::Stack;
+    /// # use servicebus_embassy::Tcp;
+    /// fn tcp(stack: Stack<'static>, [receive, transmit]: [&'static mut [u8; 4096]; 2]) -> Tcp<'static> {
+    ///     Tcp::new(stack, receive, transmit)
+    /// }
+    /// ```
     pub fn new(stack: Stack<'d>, receive: &'d mut [u8], transmit: &'d mut [u8]) -> Self {
         let mut socket = TcpSocket::new(stack, receive, transmit);
         socket.set_timeout(Some(TIMEOUT));
@@ -47,6 +68,16 @@ impl<'d> Tcp<'d> {
     }
 
     /// Connects to this address, whatever the host's name is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use embassy_net::Stack;
+    /// # use servicebus_embassy::Tcp;
+    /// fn without_dns(tcp: Tcp<'static>) -> Tcp<'static> {
+    ///     tcp.with_address(embassy_net::Ipv4Address::new(192, 0, 2, 7))
+    /// }
+    /// ```
     #[must_use]
     pub fn with_address(mut self, address: impl Into<IpAddress>) -> Self {
         self.address = Some(address.into());
@@ -57,6 +88,17 @@ impl<'d> Tcp<'d> {
     ///
     /// AMQP's heartbeats show a peer that is gone, so that this is for networks that forget idle connections sooner than
     /// those come. Each keep-alive and its answer are about 100 bytes on the wire, and wake a radio that sleeps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use embassy_net::Stack;
+    /// # use embassy_time::Duration;
+    /// # use servicebus_embassy::Tcp;
+    /// fn behind_a_gateway(tcp: Tcp<'static>) -> Tcp<'static> {
+    ///     tcp.with_keep_alive(Some(Duration::from_secs(25))) // it forgets connections after 30 seconds
+    /// }
+    /// ```
     #[must_use]
     pub fn with_keep_alive(mut self, every: Option<Duration>) -> Self {
         self.socket.get_mut().set_keep_alive(every);
@@ -65,6 +107,17 @@ impl<'d> Tcp<'d> {
 
     /// How long bytes or a keep-alive may stay unanswered before the connection counts as dead: 30 s by default.
     /// `None` leaves it to AMQP's time-outs alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use embassy_net::Stack;
+    /// # use embassy_time::Duration;
+    /// # use servicebus_embassy::Tcp;
+    /// fn over_a_satellite(tcp: Tcp<'static>) -> Tcp<'static> {
+    ///     tcp.with_timeout(Some(Duration::from_secs(90)))
+    /// }
+    /// ```
     #[must_use]
     pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.socket.get_mut().set_timeout(timeout);
@@ -135,6 +188,17 @@ impl<'d> Connect for Tcp<'d> {
 }
 
 /// An open connection.
+///
+/// # Examples
+///
+/// ```
+/// # use embassy_net::Stack;
+/// use servicebus_embassy::{Connect, Tcp, TcpError, TcpStream};
+///
+/// async fn connect<'a>(tcp: &'a mut Tcp<'static>) -> Result<TcpStream<'a, 'static>, TcpError> {
+///     tcp.connect("emulator.local", 5672).await
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct TcpStream<'a, 'd> {
     socket: &'a RefCell<TcpSocket<'d>>,
@@ -171,6 +235,14 @@ impl Close for TcpStream<'_, '_> {
 }
 
 /// Why there is no connection.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::TcpError;
+///
+/// assert_eq!(TcpError::NoAddress.to_string(), "the host's name has no address");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TcpError {

@@ -20,6 +20,27 @@ const CLOSING: embassy_time::Duration = embassy_time::Duration::from_secs(3);
 /// attempts in `Settings::retry` that are shorter.
 ///
 /// Cancel safety: as of `work`; the connection stays when it is dropped before the end of `work`.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
+/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
+/// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+/// # let (client, runner) = servicebus_embassy::new(resources, settings, &UTC)?;
+/// # world.spawn(runner.run(dialer));
+/// use servicebus_embassy::{Duration, within};
+///
+/// let telemetry = client.sender("orders")?;
+/// let sent = within(&client, Duration::from_secs(20), telemetry.send("21.5 °C")).await;
+/// assert!(matches!(sent, Some(Ok(()))));
+/// // The connection is closed: the radio can sleep.
+/// # Ok(())
+/// # });
+/// ```
 pub async fn within<S: Storage, T>(client: &Client<S>, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let limit = embassy_time::Duration::from_micros(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
     let begin = Instant::now();

@@ -18,6 +18,22 @@ use servicebus_core::time::Timestamp;
 const MOST: usize = 32;
 
 /// Which readings are sent first.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_embassy::{Spool, Timestamp};
+/// # servicebus_simulation::example_in_world(async |_| {
+/// # #[allow(unused_mut)]
+/// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+/// use servicebus_embassy::Order;
+///
+/// // The state of a machine is worth more than its history.
+/// let spool = Spool::<_, 64>::new(flash, range, epoch)?.with_order(Order::NewestFirst);
+/// # drop(spool);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Those that have waited longest.
@@ -28,6 +44,23 @@ pub enum Order {
 }
 
 /// What a push does when the flash is full.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_embassy::{Spool, Timestamp};
+/// # servicebus_simulation::example_in_world(async |_| {
+/// # #[allow(unused_mut)]
+/// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+/// use servicebus_embassy::WhenFull;
+///
+/// let spool = Spool::<_, 64>::new(flash, range, epoch)?.with_when_full(WhenFull::DropOldest);
+/// for _ in 0..100 {
+///     spool.push(b"21.5").await?; // never `SpoolError::Full`
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -47,6 +80,25 @@ fn message_id(epoch: u64, number: u32) -> heapless::String<25> {
 }
 
 /// Readings that [`Spool::fill`] has put into a batch, to be removed once the service has stored it.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_embassy::{Spool, Timestamp};
+/// # servicebus_simulation::example_in_world(async |_| {
+/// # #[allow(unused_mut)]
+/// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+/// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+/// # spool.push(b"21.5").await?;
+/// # let now = Timestamp::from_secs(1_767_225_600);
+/// # let mut batch = servicebus_core::servicebus::MessageBatch::<servicebus_core::storage::Heap>::new(1_000, now);
+/// let taken = spool.fill(&mut batch, now).await?;
+/// // The batch is sent here; without the next line they would be sent again.
+/// spool.remove(taken).await?;
+/// assert!(spool.is_empty().await?);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "readings that are not removed are sent again"]
 pub struct Taken {
@@ -56,11 +108,36 @@ pub struct Taken {
 
 impl Taken {
     /// How many there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// # let now = Timestamp::from_secs(1_767_225_600);
+    /// # let mut batch = servicebus_core::servicebus::MessageBatch::<servicebus_core::storage::Heap>::new(1_000, now);
+    /// spool.push(b"21.5").await?;
+    /// spool.push(b"21.7").await?;
+    /// let taken = spool.fill(&mut batch, now).await?;
+    /// assert_eq!(taken.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Taken;
+    /// assert!(Taken::default().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
@@ -82,6 +159,32 @@ impl Taken {
 ///
 /// Cancel safety: a future that is dropped leaves the flash as a power cut does. Nothing that a push has confirmed is lost;
 /// a reading whose push is dropped is stored or not.
+///
+/// # Examples
+///
+/// What waits is sent when there is a network:
+///
+/// ```
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
+/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
+/// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+/// # use servicebus_embassy::Spool;
+/// # let (flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+/// # let (client, runner) = servicebus_embassy::new(resources, settings, &UTC)?;
+/// # world.spawn(runner.run(dialer));
+/// let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+/// spool.push(b"21.5").await?;
+/// spool.push(b"21.7").await?;
+///
+/// let telemetry = client.sender("orders")?;
+/// assert_eq!(spool.send(&telemetry).await?, 2);
+/// assert!(spool.is_empty().await?);
+/// # Ok(())
+/// # });
+/// ```
 pub struct Spool<F: NorFlash, const N: usize> {
     log: Mutex<NoopRawMutex, Log<F, N>>,
     order: Order,
@@ -106,12 +209,42 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     /// # Errors
     /// [`SpoolError::Range`] for a range that is not of whole pages or outside of the flash, for words of more than 32 bytes,
     /// or for pages without room for one reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// use servicebus_embassy::SpoolError;
+    ///
+    /// assert!(matches!(Spool::<_, 64>::new(&mut flash, 0..100, epoch), Err(SpoolError::Range)));
+    /// let spool = Spool::<_, 64>::new(&mut flash, range, epoch)?; // `epoch` is a random number
+    /// # drop(spool);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(flash: F, range: Range<u32>, epoch: u64) -> Result<Self, SpoolError<F::Error>> {
         let log = Log::new(flash, range, epoch).map_err(|BadRange| SpoolError::Range)?;
         Ok(Self { log: Mutex::new(log), order: Order::default(), when_full: WhenFull::default() })
     }
 
     /// Sends in this order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # use servicebus_embassy::Order;
+    /// let spool = Spool::<_, 64>::new(flash, range, epoch)?.with_order(Order::NewestFirst);
+    /// # drop(spool);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_order(mut self, order: Order) -> Self {
         self.order = order;
@@ -119,6 +252,20 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     }
 
     /// Does this when the flash is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # use servicebus_embassy::WhenFull;
+    /// let spool = Spool::<_, 64>::new(flash, range, epoch)?.with_when_full(WhenFull::DropOldest);
+    /// # drop(spool);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
@@ -129,6 +276,22 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// [`SpoolError::TooLong`], [`SpoolError::Full`], or the flash's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// use servicebus_embassy::SpoolError;
+    ///
+    /// spool.push(b"21.5").await?;
+    /// assert_eq!(spool.push(&[0; 65]).await, Err(SpoolError::TooLong));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn push(&self, reading: &[u8]) -> Result<(), SpoolError<F::Error>> {
         let overwrites = self.when_full == WhenFull::DropOldest;
         self.log.lock().await.append(reading, overwrites).await.map_err(|error| match error {
@@ -142,6 +305,20 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// The flash's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// spool.push(b"21.5").await?;
+    /// spool.each(|message_id, reading| println!("{message_id}: {} bytes", reading.len())).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn each(&self, mut show: impl FnMut(&str, &[u8])) -> Result<(), SpoolError<F::Error>> {
         let log = &mut *self.log.lock().await;
         let epoch = log.epoch().await.map_err(SpoolError::Flash)?;
@@ -158,6 +335,21 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// The flash's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// assert!(spool.is_empty().await?);
+    /// spool.push(b"21.5").await?;
+    /// assert!(!spool.is_empty().await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn is_empty(&self) -> Result<bool, SpoolError<F::Error>> {
         let log = &mut *self.log.lock().await;
         let mut cursor = Cursor::default();
@@ -177,6 +369,27 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     /// # Errors
     /// Why a batch was not sent; what was sent before is removed. [`SpoolError::Unsendable`] when all but readings that no
     /// batch of this link can hold are sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
+    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
+    /// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    /// # use servicebus_embassy::Spool;
+    /// # let (flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let (client, runner) = servicebus_embassy::new(resources, settings, &UTC)?;
+    /// # world.spawn(runner.run(dialer));
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// spool.push(b"21.5").await?;
+    /// let telemetry = client.sender("orders")?;
+    /// assert_eq!(spool.send(&telemetry).await?, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send<S: Storage>(&self, sender: &Sender<S>) -> Result<usize, SpoolSendError<S, F::Error>> {
         self.send_with(sender, |message| message).await
     }
@@ -186,6 +399,27 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// As [`Spool::send`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
+    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
+    /// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    /// # use servicebus_embassy::Spool;
+    /// # let (flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let (client, runner) = servicebus_embassy::new(resources, settings, &UTC)?;
+    /// # world.spawn(runner.run(dialer));
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// # let telemetry = client.sender("orders")?;
+    /// spool.push(b"21.5").await?;
+    /// spool.send_with(&telemetry, |message| message.with_subject("celsius")).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send_with<S: Storage>(
         &self,
         sender: &Sender<S>,
@@ -213,6 +447,30 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// The flash's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
+    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
+    /// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    /// # use servicebus_embassy::Spool;
+    /// # let (flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let (client, runner) = servicebus_embassy::new(resources, settings, &UTC)?;
+    /// # world.spawn(runner.run(dialer));
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// # let telemetry = client.sender("orders")?;
+    /// spool.push(b"21.5").await?;
+    /// let mut batch = telemetry.create_batch().await?;
+    /// let taken = spool.fill(&mut batch, telemetry.now()).await?;
+    /// telemetry.send_batch(batch).await.map_err(|error| error.to_string())?;
+    /// spool.remove(taken).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn fill<S: Storage>(
         &self,
         batch: &mut MessageBatch<S>,
@@ -256,6 +514,25 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// The flash's own; what is left is sent again, with the same message ids.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// # spool.push(b"21.5").await?;
+    /// # let now = Timestamp::from_secs(1_767_225_600);
+    /// # let mut batch = servicebus_core::servicebus::MessageBatch::<servicebus_core::storage::Heap>::new(1_000, now);
+    /// let taken = spool.fill(&mut batch, now).await?;
+    /// assert!(!spool.is_empty().await?, "they stay until the service has them");
+    /// spool.remove(taken).await?;
+    /// assert!(spool.is_empty().await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove(&self, taken: Taken) -> Result<(), SpoolError<F::Error>> {
         let log = &mut *self.log.lock().await;
         for record in &taken.records {
@@ -268,6 +545,21 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// The flash's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Spool, Timestamp};
+    /// # servicebus_simulation::example_in_world(async |_| {
+    /// # #[allow(unused_mut)]
+    /// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+    /// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+    /// spool.push(b"21.5").await?;
+    /// spool.clear().await?;
+    /// assert!(spool.is_empty().await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn clear(&self) -> Result<(), SpoolError<F::Error>> {
         self.log.lock().await.clear().await.map_err(SpoolError::Flash)
     }
@@ -310,6 +602,26 @@ async fn take<F: NorFlash, const N: usize, S: Storage>(
 }
 
 /// Why the flash does not hold what it should.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_embassy::{Spool, Timestamp};
+/// # servicebus_simulation::example_in_world(async |_| {
+/// # #[allow(unused_mut)]
+/// # let (mut flash, range, epoch) = (servicebus_simulation::ExampleFlash::of_pages(4), 0..1024, 7);
+/// # let spool = Spool::<_, 64>::new(flash, range, epoch)?;
+/// use servicebus_embassy::SpoolError;
+///
+/// let full = loop {
+///     if let Err(error) = spool.push(b"21.5").await {
+///         break error;
+///     }
+/// };
+/// assert_eq!(full, SpoolError::Full);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -342,6 +654,23 @@ impl<E: fmt::Debug> fmt::Display for SpoolError<E> {
 impl<E: fmt::Debug> core::error::Error for SpoolError<E> {}
 
 /// Why not all readings were sent.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::storage::Heap;
+/// use servicebus_embassy::{SpoolError, SpoolSendError};
+///
+/// fn advice<E>(error: &SpoolSendError<Heap, E>) -> &'static str {
+///     match error {
+///         SpoolSendError::Send(error) if error.is_transient() => "sleep, and send later",
+///         SpoolSendError::Send(_) => "look at the error",
+///         _ => "look at the flash",
+///     }
+/// }
+/// let error = SpoolSendError::<Heap, ()>::Spool(SpoolError::Unsendable);
+/// assert_eq!(advice(&error), "look at the flash");
+/// ```
 #[non_exhaustive]
 pub enum SpoolSendError<S: Storage, E> {
     /// The flash.

@@ -22,6 +22,27 @@ const PATHS: usize = SHORT_SIGNATURES;
 const LONGEST: usize = AUTHORITIES + 1;
 
 /// Signatures of ECDSA that a [`Verifier`](super::Verifier) has taken for right, and that are still to be verified.
+///
+/// # Examples
+///
+/// A handshake of one's own over embedded-tls does the work that was put off between its polls:
+///
+/// ```
+/// use servicebus_embassy::tls::{Algorithms, Deferred, Refusal, Root, Verifier};
+/// use servicebus_embassy::Timestamp;
+///
+/// fn is_proven(verifier: &Verifier<'_>, deferred: &Deferred<'_>) -> Result<bool, Refusal> {
+///     while deferred.step()? {
+///         // Other tasks have their turn here.
+///     }
+///     Ok(verifier.is_proven())
+/// }
+/// # let roots: [Root<'_>; 0] = [];
+/// let deferred = Deferred::new();
+/// # let (now, host) = (Timestamp::from_secs(1_767_225_600), "contoso.servicebus.windows.net");
+/// let verifier = Verifier::new(&roots, host, now, Algorithms::ALL).with_deferred(&deferred);
+/// assert!(is_proven(&verifier, &deferred).is_ok_and(|proven| !proven), "no server has shown anything yet");
+/// ```
 pub struct Deferred<'a> {
     jobs: Jobs,
     run: RefCell<Option<(u8, Run)>>,
@@ -45,6 +66,13 @@ impl Chain<'_> {
 
 impl<'a> Deferred<'a> {
     /// Nothing is to be verified.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Deferred;
+    /// assert!(!Deferred::new().is_due());
+    /// ```
     pub const fn new() -> Self {
         Self { jobs: Jobs::new(), run: RefCell::new(None), chain: Cell::new(None) }
     }
@@ -53,6 +81,13 @@ impl<'a> Deferred<'a> {
     ///
     /// Errors: [`CertificateError::Signature`] or [`CertificateError::HandshakeSignature`] when a signature is wrong, or
     /// [`CertificateError::TooLong`] when the server has shown more of them than are looked at; and ever after.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Deferred;
+    /// assert!(matches!(Deferred::new().step(), Ok(false)), "nothing was put off");
+    /// ```
     pub fn step(&self) -> Result<bool, Refusal> {
         let Ok(mut run) = self.run.try_borrow_mut() else { return Err(Refusal::new(CertificateError::Signature)) };
         let (number, holds) = if let Some((number, going)) = run.as_mut() {
@@ -75,6 +110,16 @@ impl<'a> Deferred<'a> {
     }
 
     /// Whether there is something to be done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Deferred;
+    /// let deferred = Deferred::new();
+    /// if deferred.is_due() {
+    ///     // Poll the handshake again soon.
+    /// }
+    /// ```
     pub fn is_due(&self) -> bool {
         self.jobs.with(|list| !list.paths.is_empty()).unwrap_or(false)
     }

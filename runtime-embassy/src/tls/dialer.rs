@@ -12,6 +12,23 @@ use servicebus_core::driver::{Dial, Transport};
 use servicebus_core::machine::Target;
 
 /// Dials with TLS 1.3 over any [`Connect`], whatever the connection string says.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::{CryptoRngCore, Records, Root, Tls};
+/// use servicebus_embassy::{Connect, Dial, Utc};
+///
+/// fn dialer<'r>(
+///     tcp: impl Connect,
+///     random: impl CryptoRngCore, // such as ChaCha20, with a seed of the board's generator
+///     roots: &'r [Root<'r>],
+///     utc: &'r dyn Utc,
+///     [read, write]: [&'r mut [u8]; 2], // 16 640 and 4 096 bytes
+/// ) -> impl Dial {
+///     Tls::new(tcp, random, roots, utc, Records::new(read, write))
+/// }
+/// ```
 pub struct Tls<'r, C, G> {
     connect: C,
     random: G,
@@ -27,12 +44,37 @@ impl<'r, C: Connect, G: CryptoRngCore> Tls<'r, C, G> {
     /// Trusts `roots`, at the time of `utc`. `random` has to be a cryptographic generator, freshly seeded.
     ///
     /// All of [`Algorithms`] are understood; see [`Tls::with_algorithms`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::{CryptoRngCore, Records, Root, Tls};
+    /// # use servicebus_embassy::{Connect, Utc};
+    /// fn dialer<'r, C: Connect, G: CryptoRngCore>(
+    ///     (tcp, random): (C, G),
+    ///     (roots, utc): (&'r [Root<'r>], &'r dyn Utc),
+    ///     records: Records<'r>,
+    /// ) -> Tls<'r, C, G> {
+    ///     Tls::new(tcp, random, roots, utc, records)
+    /// }
+    /// ```
     pub fn new(connect: C, random: G, roots: &'r [Root<'r>], utc: &'r dyn Utc, records: Records<'r>) -> Self {
         let algorithms = Algorithms::ALL;
         Self { connect, random, roots, algorithms, judges_not_before: true, remembered: None, utc, records }
     }
 
     /// Understands only these.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Connect;
+    /// # use servicebus_embassy::tls::{Algorithms, CryptoRngCore, Tls};
+    /// /// For a gateway with a certificate of the company's own; RSA is left out of the image.
+    /// fn to_the_gateway<C: Connect, G: CryptoRngCore>(tls: Tls<'_, C, G>) -> Tls<'_, C, G> {
+    ///     tls.with_algorithms(Algorithms::ECDSA)
+    /// }
+    /// ```
     #[must_use]
     pub fn with_algorithms(mut self, algorithms: Algorithms) -> Self {
         self.algorithms = algorithms;
@@ -45,6 +87,16 @@ impl<'r, C: Connect, G: CryptoRngCore> Tls<'r, C, G> {
     /// What it gives up: a certificate is as good before its first day as on it. When a certificate has ended is judged
     /// by the clock or by the latest first day among those shown, whichever is later, so that a chain that contradicts
     /// itself is refused; a board whose clock is behind takes a certificate that has ended since, as it would in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Connect;
+    /// # use servicebus_embassy::tls::{CryptoRngCore, Tls};
+    /// fn without_a_clock<C: Connect, G: CryptoRngCore>(tls: Tls<'_, C, G>) -> Tls<'_, C, G> {
+    ///     tls.without_not_before()
+    /// }
+    /// ```
     #[must_use]
     pub fn without_not_before(mut self) -> Self {
         self.judges_not_before = false;
@@ -56,6 +108,16 @@ impl<C, G> Tls<'_, C, G> {
     /// Remembers the chain that was verified last for `life`, so that a connection soon after another one checks one
     /// signature instead of one for each certificate; see [`Remembered`]. A certificate that a root's owner takes back counts
     /// as it would anyhow, since revocation is not checked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Duration, tls::Tls};
+    /// /// Readings are sent every ten minutes: one handshake of an hour's six verifies the chain.
+    /// fn often<C, G>(tls: Tls<'_, C, G>) -> Tls<'_, C, G> {
+    ///     tls.with_remembered_chain(Duration::from_secs(3_600))
+    /// }
+    /// ```
     #[must_use]
     pub fn with_remembered_chain(mut self, life: core::time::Duration) -> Self {
         self.remembered = Some(Remembered::new(life));
@@ -92,6 +154,21 @@ impl<C: Connect, G: CryptoRngCore> Dial for Tls<'_, C, G> {
 }
 
 /// Why there is no encrypted connection.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::{HandshakeError, TlsDialError};
+///
+/// fn advice<E>(error: &TlsDialError<E>) -> &'static str {
+///     match error {
+///         TlsDialError::Connect(_) => "is there a network?",
+///         TlsDialError::Handshake(HandshakeError::Refused(_)) => "is the root of the server's chain among ours?",
+///         _ => "",
+///     }
+/// }
+/// assert_eq!(advice(&TlsDialError::Connect("no link")), "is there a network?");
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum TlsDialError<E> {
@@ -131,6 +208,28 @@ impl<E: defmt::Format> defmt::Format for TlsDialError<E> {
 }
 
 /// An encrypted connection.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use embedded_io_async::{Read, Write};
+/// # use servicebus_embassy::Timestamp;
+/// use servicebus_core::driver::Transport;
+/// use servicebus_embassy::Close;
+/// use servicebus_embassy::tls::{CryptoRngCore, Encrypted, HandshakeError, Peer, Records, Root, handshake};
+///
+/// async fn encrypted<'a, S: Read + Write + Close + Clone + 'a>(
+///     (socket, records): (S, Records<'a>),
+///     (roots, now): (&[Root<'_>], Timestamp),
+///     random: impl CryptoRngCore,
+/// ) -> Result<(), HandshakeError> {
+///     let peer = Peer::new(roots, "contoso.servicebus.windows.net", now);
+///     let mut connection: Encrypted<'a, S> = handshake(socket, records, peer, random).await?;
+///     let (reader, writer) = connection.split();
+/// #   drop((reader, writer));
+///     Ok(())
+/// }
+/// ```
 pub struct Encrypted<'a, S: Read + Write + 'a>(TlsConnection<'a, Socket<S>, Suite>);
 
 impl<'a, S: Read + Write + 'a> Encrypted<'a, S> {

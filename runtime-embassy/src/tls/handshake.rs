@@ -43,11 +43,30 @@ pub struct Peer<'a> {
 impl<'a> Peer<'a> {
     /// The server `host`, a DNS name of up to 253 bytes or an IP address, at the time `now`. All of [`Algorithms`] are
     /// understood.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::Peer;
+    /// let peer = Peer::new(&[], "contoso.servicebus.windows.net", Timestamp::from_secs(1_767_225_600));
+    /// assert!(peer.judges_not_before && peer.remembered.is_none());
+    /// ```
     pub const fn new(roots: &'a [Root<'a>], host: &'a str, now: Timestamp) -> Self {
         Self { host, roots, algorithms: Algorithms::ALL, now, judges_not_before: true, remembered: None }
     }
 
     /// Sets [`Peer::algorithms`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::{Algorithms, Peer};
+    /// # let now = Timestamp::from_secs(1_767_225_600);
+    /// let peer = Peer::new(&[], "gateway.local", now).with_algorithms(Algorithms::ECDSA);
+    /// # drop(peer);
+    /// ```
     #[must_use]
     pub const fn with_algorithms(mut self, algorithms: Algorithms) -> Self {
         self.algorithms = algorithms;
@@ -55,6 +74,16 @@ impl<'a> Peer<'a> {
     }
 
     /// Takes certificates that are not valid yet; see [`Tls::without_not_before`](super::Tls::without_not_before).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::Peer;
+    /// let built_at = Timestamp::from_secs(1_767_225_600); // there is no other clock
+    /// let peer = Peer::new(&[], "contoso.servicebus.windows.net", built_at).without_not_before();
+    /// assert!(!peer.judges_not_before);
+    /// ```
     #[must_use]
     pub const fn without_not_before(mut self) -> Self {
         self.judges_not_before = false;
@@ -62,6 +91,17 @@ impl<'a> Peer<'a> {
     }
 
     /// Sets [`Peer::remembered`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Duration, Timestamp};
+    /// # use servicebus_embassy::tls::{Peer, Remembered};
+    /// # let now = Timestamp::from_secs(1_767_225_600);
+    /// let remembered = Remembered::new(Duration::from_secs(3_600)); // one for all handshakes
+    /// let peer = Peer::new(&[], "contoso.servicebus.windows.net", now).with_remembered(&remembered);
+    /// assert!(peer.remembered.is_some());
+    /// ```
     #[must_use]
     pub const fn with_remembered(mut self, remembered: &'a Remembered) -> Self {
         self.remembered = Some(remembered);
@@ -79,6 +119,16 @@ impl<'a> Peer<'a> {
 }
 
 /// The memory of one TLS connection.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::Records;
+///
+/// let (mut read, mut write) = ([0; 16_640], [0; 4_096]); // static on a board
+/// let records = Records::new(&mut read, &mut write);
+/// assert_eq!(records.read.len(), 16_640);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Records<'a> {
@@ -90,6 +140,15 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// A record from the server is read into `read`, one to the server is written in `write`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Records;
+    /// let (mut read, mut write) = ([0; 16_640], [0; 1_024]);
+    /// let records = Records::new(&mut read, &mut write);
+    /// # drop(records);
+    /// ```
     pub const fn new(read: &'a mut [u8], write: &'a mut [u8]) -> Self {
         Self { read, write }
     }
@@ -100,6 +159,22 @@ impl<'a> Records<'a> {
 /// `random` has to be a cryptographic generator with a fresh seed.
 ///
 /// Errors: see [`HandshakeError`].
+///
+/// # Examples
+///
+/// ```no_run
+/// # use embedded_io_async::{Read, Write};
+/// # use servicebus_embassy::Timestamp;
+/// use servicebus_embassy::tls::{CryptoRngCore, Encrypted, HandshakeError, Peer, Records, Root, handshake};
+///
+/// async fn connect<'a, S: Read + Write + 'a>(
+///     (socket, records): (S, Records<'a>),
+///     (roots, now): (&[Root<'_>], Timestamp),
+///     random: impl CryptoRngCore,
+/// ) -> Result<Encrypted<'a, S>, HandshakeError> {
+///     handshake(socket, records, Peer::new(roots, "contoso.servicebus.windows.net", now), random).await
+/// }
+/// ```
 pub async fn handshake<'a, S, G>(
     socket: S,
     records: Records<'a>,
@@ -191,6 +266,18 @@ impl<G: CryptoRngCore> CryptoProvider for Provider<'_, G> {
 }
 
 /// Why there is no TLS connection.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::{CertificateError, HandshakeError, TlsError};
+///
+/// fn needs_the_time(error: &HandshakeError) -> bool {
+///     let HandshakeError::Refused(refusal) = error else { return false };
+///     matches!(refusal.error, CertificateError::Expired | CertificateError::NotYetValid | CertificateError::Clock)
+/// }
+/// assert!(!needs_the_time(&HandshakeError::Tls(TlsError::ConnectionClosed)));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum HandshakeError {

@@ -15,6 +15,20 @@ pub(super) const AUTHORITIES: usize = 6;
 const SERIAL: usize = 8;
 
 /// Why a server was refused.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::Refusal;
+///
+/// /// For a log with little room.
+/// fn line(refusal: &Refusal) -> String {
+///     match &refusal.certificate {
+///         Some(certificate) => format!("{}: {:?}", certificate.name(), refusal.error),
+///         None => format!("{:?}", refusal.error),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -37,6 +51,16 @@ impl Refusal {
 }
 
 /// One certificate of a chain. It was not verified: its name is what the server claims.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::RefusedCertificate;
+///
+/// fn whose(certificate: &RefusedCertificate) -> &'static str {
+///     if certificate.index() == 0 { "the server's own" } else { "an authority's" }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RefusedCertificate {
     index: u8,
@@ -46,6 +70,14 @@ pub struct RefusedCertificate {
 
 impl RefusedCertificate {
     /// The longest name, in bytes; a longer one is cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_embassy::tls::RefusedCertificate;
+    ///
+    /// assert_eq!(RefusedCertificate::NAME, 40);
+    /// ```
     pub const NAME: usize = 40;
 
     fn new(index: usize, der: &[u8]) -> Self {
@@ -74,12 +106,30 @@ impl RefusedCertificate {
     }
 
     /// Its place in the chain as the server showed it: 0 is the server's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Refusal;
+    /// fn is_of_the_server(refusal: &Refusal) -> bool {
+    ///     refusal.certificate.is_some_and(|certificate| certificate.index() == 0)
+    /// }
+    /// ```
     pub const fn index(&self) -> u8 {
         self.index
     }
 
     /// Its subject's common name, or `serial ` with the first eight bytes of its serial number in hexadecimal digits; empty
     /// for a certificate that cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Refusal;
+    /// fn is_of_the_proxy(refusal: &Refusal) -> bool {
+    ///     refusal.certificate.is_some_and(|certificate| certificate.name() == "Contoso Proxy CA")
+    /// }
+    /// ```
     pub fn name(&self) -> &str {
         self.name.get(..usize::from(self.length)).and_then(|name| str::from_utf8(name).ok()).unwrap_or_default()
     }
@@ -92,6 +142,22 @@ impl fmt::Debug for RefusedCertificate {
 }
 
 /// The rules that certificates and servers can break.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::CertificateError;
+///
+/// fn advice(error: CertificateError) -> &'static str {
+///     match error {
+///         CertificateError::Untrusted => "add the root, or look for a proxy that opens TLS",
+///         CertificateError::Expired | CertificateError::NotYetValid | CertificateError::Clock => "set the clock",
+///         CertificateError::Algorithm => "dial with `Algorithms::ALL`",
+///         _ => "look at the server's chain",
+///     }
+/// }
+/// assert_eq!(advice(CertificateError::Clock), "set the clock");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateError {

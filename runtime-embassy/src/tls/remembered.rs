@@ -13,6 +13,21 @@ use sha2_tls::{Digest, Sha256};
 ///
 /// It counts for a life that is set, and no longer than each certificate that was shown; a clock that is put back ends it.
 /// It is lost with the RAM it is in.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::{Peer, Remembered};
+/// use servicebus_embassy::{Duration, Timestamp};
+///
+/// let remembered = Remembered::new(Duration::from_secs(3_600));
+/// for minute in 0..60 {
+///     let now = Timestamp::from_secs(1_767_225_600 + 60 * minute);
+///     let peer = Peer::new(&[], "contoso.servicebus.windows.net", now).with_remembered(&remembered);
+/// #   drop(peer);
+///     // A handshake: the first one verifies the chain, the others the signature over the handshake.
+/// }
+/// ```
 pub struct Remembered {
     life: Duration,
     chain: Cell<Option<Chain>>,
@@ -28,11 +43,29 @@ struct Chain {
 
 impl Remembered {
     /// Nothing yet. A chain counts for `life` from when it was verified.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Duration;
+    /// # use servicebus_embassy::tls::Remembered;
+    /// let remembered = Remembered::new(Duration::from_secs(3_600));
+    /// # drop(remembered);
+    /// ```
     pub const fn new(life: Duration) -> Self {
         Self { life, chain: Cell::new(None) }
     }
 
     /// Forgets the chain.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Duration;
+    /// # use servicebus_embassy::tls::Remembered;
+    /// # let remembered = Remembered::new(Duration::from_secs(3_600));
+    /// remembered.clear(); // the next handshake verifies the chain again
+    /// ```
     pub fn clear(&self) {
         self.chain.set(None);
     }

@@ -8,6 +8,20 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 ///
 /// Its validity period is not looked at: a device outlives its roots' dates more often than it is updated, and who
 /// puts a certificate here has decided to trust its key.
+///
+/// # Examples
+///
+/// ```
+/// # use rustls::pki_types::pem::PemObject;
+/// # use servicebus_embassy::tls::RootError;
+/// use servicebus_embassy::tls::{CertificateDer, Root};
+///
+/// # let der = CertificateDer::from_pem_slice(servicebus_simulation::EXAMPLE_AUTHORITY.as_bytes()).expect("it is PEM");
+/// // `der` is `CertificateDer::from_slice(include_bytes!("root.der"))`.
+/// let roots = [Root::from_certificate(&der)?];
+/// # drop(roots);
+/// # Ok::<(), RootError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Root<'a> {
     pub(super) anchor: TrustAnchor<'a>,
@@ -19,6 +33,14 @@ impl<'a> Root<'a> {
     ///
     /// Errors: [`RootError::Malformed`] when it is no X.509 certificate, [`RootError::NotAnAuthority`] when its
     /// extensions do not let it sign certificates.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::{CertificateDer, Root, RootError};
+    /// let der = CertificateDer::from_slice(b"no certificate");
+    /// assert!(matches!(Root::from_certificate(&der), Err(RootError::Malformed)));
+    /// ```
     pub fn from_certificate(certificate: &'a CertificateDer<'a>) -> Result<Self, RootError> {
         let anchor = webpki::anchor_from_trusted_cert(certificate).map_err(|_| RootError::Malformed)?;
         let parsed = Certificate::parse(certificate).map_err(|_| RootError::Malformed)?;
@@ -38,6 +60,14 @@ impl<'a> From<TrustAnchor<'a>> for Root<'a> {
 }
 
 /// Why a certificate cannot be a [`Root`].
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::tls::RootError;
+///
+/// assert_eq!(RootError::NotAnAuthority.to_string(), "the certificate may not sign certificates");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RootError {

@@ -36,6 +36,18 @@ const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\x00";
 type Algorithm = &'static dyn Signing;
 
 /// Which signatures are understood. What is left out is left out of the image too.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_embassy::Timestamp;
+/// use servicebus_embassy::tls::{Algorithms, Peer};
+///
+/// // Azure Service Bus shows RSA; a gateway of the company's own may do without.
+/// let now = Timestamp::from_secs(1_767_225_600);
+/// let peer = Peer::new(&[], "gateway.local", now).with_algorithms(Algorithms::ECDSA);
+/// # drop(peer);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Algorithms {
     /// In certificates.
@@ -46,6 +58,14 @@ pub struct Algorithms {
 
 impl Algorithms {
     /// ECDSA over P-256 and P-384.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Algorithms;
+    /// const FOR_THE_GATEWAY: Algorithms = Algorithms::ECDSA;
+    /// # _ = FOR_THE_GATEWAY;
+    /// ```
     pub const ECDSA: Self = Self {
         chain: &[ecdsa::P256_SHA256, ecdsa::P384_SHA384, ecdsa::P256_SHA384, ecdsa::P384_SHA256],
         handshake: &[(0x0403, ecdsa::P256_SHA256), (0x0503, ecdsa::P384_SHA384)],
@@ -53,6 +73,14 @@ impl Algorithms {
 
     /// ECDSA, and RSA of 2 048 to 4 096 bits: PKCS #1 v1.5 in certificates only, PSS in certificates and handshakes.
     /// The chains of Azure Service Bus are RSA.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::Algorithms;
+    /// const FOR_AZURE: Algorithms = Algorithms::ALL;
+    /// # _ = FOR_AZURE;
+    /// ```
     pub const ALL: Self = Self {
         chain: &[
             ecdsa::P256_SHA256,
@@ -154,6 +182,21 @@ impl SignatureVerificationAlgorithm for Metered<'_> {
 /// names (DNS with wildcards, or an address; the common name does not count), and its signature over the handshake.
 ///
 /// Revocation is not checked.
+///
+/// # Examples
+///
+/// For those that drive embedded-tls themselves; [`handshake`](super::handshake) does it all:
+///
+/// ```
+/// use servicebus_embassy::Timestamp;
+/// use servicebus_embassy::tls::{Algorithms, Root, Verifier};
+///
+/// # let roots: [Root<'_>; 0] = [];
+/// let now = Timestamp::from_secs(1_767_225_600);
+/// let verifier = Verifier::new(&roots, "contoso.servicebus.windows.net", now, Algorithms::ALL);
+/// // The handshake is made here, with a `CryptoProvider` that returns the verifier. Then:
+/// assert!(!verifier.is_proven(), "the server has shown nothing");
+/// ```
 #[derive(Debug)]
 pub struct Verifier<'a> {
     roots: &'a [Root<'a>],
@@ -179,6 +222,16 @@ enum State {
 
 impl<'a> Verifier<'a> {
     /// Expects the server `host`, a DNS name of up to 253 bytes or an IP address, at the time `now`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::{Algorithms, Verifier};
+    /// # let now = Timestamp::from_secs(1_767_225_600);
+    /// let verifier = Verifier::new(&[], "contoso.servicebus.windows.net", now, Algorithms::ALL);
+    /// assert!(verifier.refusal().is_none());
+    /// ```
     pub const fn new(roots: &'a [Root<'a>], host: &'a str, now: Timestamp, algorithms: Algorithms) -> Self {
         Self {
             roots,
@@ -194,6 +247,17 @@ impl<'a> Verifier<'a> {
     }
 
     /// Takes a chain that was verified before, as [`Remembered`] says, and remembers the one that is verified.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::{Duration, Timestamp};
+    /// # use servicebus_embassy::tls::{Algorithms, Remembered, Verifier};
+    /// # let (now, host) = (Timestamp::from_secs(1_767_225_600), "contoso.servicebus.windows.net");
+    /// let remembered = Remembered::new(Duration::from_secs(3_600));
+    /// let verifier = Verifier::new(&[], host, now, Algorithms::ALL).with_remembered(&remembered);
+    /// # drop(verifier);
+    /// ```
     #[must_use]
     pub const fn with_remembered(mut self, remembered: &'a Remembered) -> Self {
         self.remembered = Some(remembered);
@@ -202,6 +266,17 @@ impl<'a> Verifier<'a> {
 
     /// Puts signatures of ECDSA off: they are verified by [`Deferred::step`], in parts that other tasks can wait for. Until
     /// nothing is left there, the server is not proven.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::{Algorithms, Deferred, Verifier};
+    /// # let (now, host) = (Timestamp::from_secs(1_767_225_600), "contoso.servicebus.windows.net");
+    /// let deferred = Deferred::new();
+    /// let verifier = Verifier::new(&[], host, now, Algorithms::ALL).with_deferred(&deferred);
+    /// # drop(verifier);
+    /// ```
     #[must_use]
     pub const fn with_deferred(mut self, deferred: &'a Deferred<'a>) -> Self {
         self.deferred = Some(deferred);
@@ -209,6 +284,16 @@ impl<'a> Verifier<'a> {
     }
 
     /// Takes certificates that are not valid yet; see [`Tls::without_not_before`](super::Tls::without_not_before).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::{Algorithms, Verifier};
+    /// # let (built_at, host) = (Timestamp::from_secs(1_767_225_600), "contoso.servicebus.windows.net");
+    /// let verifier = Verifier::new(&[], host, built_at, Algorithms::ALL).without_not_before();
+    /// # drop(verifier);
+    /// ```
     #[must_use]
     pub const fn without_not_before(mut self) -> Self {
         self.judges_not_before = false;
@@ -218,11 +303,33 @@ impl<'a> Verifier<'a> {
     /// Whether the server has shown a valid chain *and* signed the handshake with its key.
     ///
     /// Ask it after the handshake, before anything is sent: embedded-tls does not insist on either message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::tls::{CertificateError, Refusal, Verifier};
+    /// /// After the handshake.
+    /// fn check(verifier: &Verifier<'_>) -> Result<(), Option<Refusal>> {
+    ///     if verifier.is_proven() { Ok(()) } else { Err(verifier.refusal()) }
+    /// }
+    /// ```
     pub fn is_proven(&self) -> bool {
         matches!(self.state, State::Proven) && self.deferred.is_none_or(Deferred::holds)
     }
 
     /// Why the server was refused; `None` as long as it was not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_embassy::Timestamp;
+    /// # use servicebus_embassy::tls::{Algorithms, Verifier};
+    /// # let (now, host) = (Timestamp::from_secs(1_767_225_600), "contoso.servicebus.windows.net");
+    /// # let verifier = Verifier::new(&[], host, now, Algorithms::ALL);
+    /// if let Some(refusal) = verifier.refusal() {
+    ///     println!("{refusal}"); // such as "certificate 1 (Contoso Proxy CA): untrusted"
+    /// }
+    /// ```
     pub const fn refusal(&self) -> Option<Refusal> {
         self.refusal
     }
