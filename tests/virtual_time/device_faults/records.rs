@@ -347,12 +347,12 @@ fn a_key_share_that_is_none_is_refused_d1() {
     }
 }
 
-/// Of every level and description, in the handshake and behind it, encrypted and not.
+/// Of levels that there are and others, with descriptions from all over, in the handshake and behind it, encrypted and not.
 #[test]
 fn no_alert_panics_d1() {
     let chain = Chain::plain();
     for level in [0, 1, 2, 255] {
-        for description in (0..=255).filter(|description| level == 2 || description % 16 == 0) {
+        for description in (0..=255).filter(|description| description % if level == 2 { 5 } else { 20 } == 0) {
             let sealed = inner(&[level, description], ALERT);
             let bare = Sent::Raw(vec![ALERT, 3, 3, 0, 2, level, description]);
             for alert in [&sealed, &bare] {
