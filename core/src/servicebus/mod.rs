@@ -15,6 +15,7 @@ mod encoded_entries;
 pub(crate) mod entity;
 pub(crate) mod entries;
 pub(crate) mod failure;
+mod hash;
 pub mod key;
 pub(crate) mod lock_token;
 pub(crate) mod management;
