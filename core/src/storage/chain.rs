@@ -1,6 +1,7 @@
 //! Lists through the entries of a table: an entry is added and removed without a search, in either storage.
 
 use super::Table;
+use core::marker::PhantomData;
 
 /// What a chain keeps places in: a word, or half of one for a table that never has more than 65 535 entries.
 pub(crate) trait Width: Copy + Eq {
@@ -95,43 +96,73 @@ impl<W: Width> Chain<W> {
     }
 
     /// Appends the entry at `place`, which is in no chain by this joint.
+    #[inline]
     pub(crate) fn push<T>(&mut self, entries: &mut impl Table<T>, place: u32, joint: impl Fn(&mut T) -> &mut Joint<W>) {
-        let new = W::of(place);
-        let mut last = new;
-        if let Some(first) = entries.get_mut(self.first.place()) {
-            last = core::mem::replace(&mut joint(first).before, new);
-        } else {
-            self.first = new;
-        }
-        if last != new
-            && let Some(last) = entries.get_mut(last.place())
-        {
-            joint(last).next = new;
-        }
-        if let Some(entry) = entries.get_mut(place) {
-            *joint(entry) = Joint { before: last, next: W::NONE };
-        }
+        push(self, &mut Of { entries, joint, entry: PhantomData }, place);
     }
 
     /// Removes the entry at `place`, which is in this chain.
+    #[inline]
     pub(crate) fn remove<T>(
         &mut self,
         entries: &mut impl Table<T>,
         place: u32,
         joint: impl Fn(&mut T) -> &mut Joint<W>,
     ) {
-        let Some(entry) = entries.get_mut(place) else { return };
-        let Joint { before, next } = core::mem::replace(joint(entry), Joint::FREE);
-        if self.first == W::of(place) {
-            self.first = next;
-        } else if let Some(entry) = entries.get_mut(before.place()) {
-            joint(entry).next = next;
-        }
-        // Behind the last one is the first, as far as its way back goes.
-        let behind = if next == W::NONE { self.first } else { next };
-        if let Some(entry) = entries.get_mut(behind.place()) {
-            joint(entry).before = before;
-        }
+        remove(self, &mut Of { entries, joint, entry: PhantomData }, place);
+    }
+}
+
+/// The joints of a table's entries, whatever these are: lists of all tables are changed by the same code.
+trait Joints<W> {
+    fn at(&mut self, place: u32) -> Option<&mut Joint<W>>;
+}
+
+/// One joint of each entry of a table.
+struct Of<'a, E, J, T> {
+    entries: &'a mut E,
+    joint: J,
+    entry: PhantomData<T>,
+}
+
+impl<W, T, E: Table<T>, J: Fn(&mut T) -> &mut Joint<W>> Joints<W> for Of<'_, E, J, T> {
+    fn at(&mut self, place: u32) -> Option<&mut Joint<W>> {
+        self.entries.get_mut(place).map(&self.joint)
+    }
+}
+
+#[inline]
+fn push<W: Width>(chain: &mut Chain<W>, joints: &mut dyn Joints<W>, place: u32) {
+    let new = W::of(place);
+    let mut last = new;
+    if let Some(first) = joints.at(chain.first.place()) {
+        last = core::mem::replace(&mut first.before, new);
+    } else {
+        chain.first = new;
+    }
+    if last != new
+        && let Some(last) = joints.at(last.place())
+    {
+        last.next = new;
+    }
+    if let Some(joint) = joints.at(place) {
+        *joint = Joint { before: last, next: W::NONE };
+    }
+}
+
+#[inline]
+fn remove<W: Width>(chain: &mut Chain<W>, joints: &mut dyn Joints<W>, place: u32) {
+    let Some(joint) = joints.at(place) else { return };
+    let Joint { before, next } = core::mem::replace(joint, Joint::FREE);
+    if chain.first == W::of(place) {
+        chain.first = next;
+    } else if let Some(joint) = joints.at(before.place()) {
+        joint.next = next;
+    }
+    // Behind the last one is the first, as far as its way back goes.
+    let behind = if next == W::NONE { chain.first } else { next };
+    if let Some(joint) = joints.at(behind.place()) {
+        joint.before = before;
     }
 }
 
