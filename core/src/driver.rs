@@ -612,17 +612,18 @@ async fn write<R: Runtime>(
         if !tx.filled().is_empty() {
             // One write for all frames of a wake-up; more may have come up while it lasted.
             let mut written = 0;
-            while let Some(rest) = tx.filled().get(written..).filter(|rest| !rest.is_empty()) {
-                match unblocked(shared, pin!(writer.write(rest))).await {
+            loop {
+                let rest = tx.filled().get(written..).unwrap_or_default();
+                let writing =
+                    async { if rest.is_empty() { writer.flush().await.map(|()| 0) } else { writer.write(rest).await } };
+                match unblocked(shared, pin!(writing)).await {
+                    Ok(0) if rest.is_empty() => break,
                     Ok(0) => return Failure::new(Cause::Connection(ConnectionErrorKind::Disconnected)),
                     Ok(count) => written += count,
                     Err(failure) => return failure,
                 }
             }
             tx.clear();
-            if let Err(failure) = unblocked(shared, pin!(writer.flush())).await {
-                return failure;
-            }
         } else if over {
             return Failure::new(Cause::Connection(ConnectionErrorKind::ClosedByPeer));
         } else if !busy {
