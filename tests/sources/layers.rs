@@ -117,6 +117,7 @@ const VOCABULARY: &[&str] = &[
     "machine/effect.rs",
     "machine/id.rs",
     "machine/owner.rs",
+    "machine/product.rs",
     "machine/renewal_end.rs",
     "machine/request_message.rs",
     "machine/settings.rs",

@@ -1,6 +1,7 @@
 //! The connection: it is opened, is over, and what that means to each part.
 
 use super::link_up::Loss;
+use super::product;
 use super::routes::Routes;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure, Target};
@@ -8,9 +9,9 @@ use crate::engine::{self, Connection};
 use crate::log::Span;
 use crate::storage::{Features, Storage};
 use crate::time::Instant;
+use crate::wire::Symbol;
 use crate::wire::performative::Open;
 use crate::wire::sasl::SaslInit;
-use crate::wire::{Symbol, Value, encode_map};
 
 impl<S: Storage> ClientMachine<S> {
     /// An attempt to connect begins. Returns when its whole opening must be done: transport, TLS, SASL, open and the
@@ -81,14 +82,6 @@ impl<S: Storage> ClientMachine<S> {
             ..engine::Config::default()
         };
         let container = Self::name(self.link_up.container(), self.link_up.epoch());
-        let mut buffer = [0; 256];
-        let entry = |key, value| (Value::Symbol(Symbol::new(key)), Value::String(value));
-        let entries = [
-            entry("product", "servicebus-rs"),
-            entry("version", env!("CARGO_PKG_VERSION")),
-            entry("user-agent", concat!("servicebus-rs/", env!("CARGO_PKG_VERSION"))),
-        ];
-        let properties = encode_map(&entries, &mut buffer).ok();
         let host = settings.parsed()?.host;
         let mechanism = Symbol::new("ANONYMOUS");
         let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
@@ -102,7 +95,7 @@ impl<S: Storage> ClientMachine<S> {
             incoming_locales: None,
             offered_capabilities: None,
             desired_capabilities: None,
-            properties,
+            properties: Some(product::properties()),
         };
         let at_once = self.link_up.opens_at_once();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);

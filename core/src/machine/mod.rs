@@ -33,6 +33,7 @@ mod order;
 mod owner;
 mod phase;
 mod prefetch;
+mod product;
 mod put_token;
 mod receive;
 mod renewal_end;
