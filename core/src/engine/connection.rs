@@ -211,6 +211,8 @@ impl<S: Storage> core::fmt::Debug for Connection<S> {
 }
 
 impl<S: Storage> Connection<S> {
+    // Inlined, it is made in its place.
+    #[inline(always)]
     fn new(role: ConnectionRole, phase: Phase, mut config: Config, now: Instant) -> Self {
         let limits = config.limits.bounded();
         let sessions = Entries::<TableOf<S, room::Sessions, Session>, _, _>::bounded(limits.sessions);
@@ -298,6 +300,7 @@ impl<S: Storage> Connection<S> {
 
     /// The client's end before its first frame. Separate from [`Connection::greet`], so that it can be built in place:
     /// on a small machine it would otherwise be the largest value on the stack, several times over.
+    #[inline(always)]
     pub(crate) fn silent_client(config: Config, now: Instant) -> Self {
         Self::new(ConnectionRole::Client, Phase::AwaitHeader, config, now)
     }

@@ -99,7 +99,10 @@ impl<S: Storage> ClientMachine<S> {
         };
         let at_once = self.link_up.opens_at_once();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);
-        let connection = self.connection.insert(Connection::silent_client(config, clock.now));
+        // Apart from the next line, which builds it in its place: as an argument it would be on the stack.
+        self.connection = None;
+        self.connection = Some(Connection::silent_client(config, clock.now));
+        let Some(connection) = &mut self.connection else { return Err(Failure::new(Cause::Closed)) };
         if let Err(error) = span.within(|| connection.greet(Some(&init), &open, at_once)) {
             self.connection = None;
             return Err(Failure::new(Cause::Engine(error)));

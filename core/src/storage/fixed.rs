@@ -365,7 +365,8 @@ pub struct FixedPayloads<const M: usize, const P: usize> {
 impl<const M: usize, const P: usize> Default for FixedPayloads<M, P> {
     #[inline(always)]
     fn default() -> Self {
-        Self { places: [const { heapless::Vec::new() }; P], taken: [false; P] }
+        // One constant, which is written where the value goes: a loop over the places would fill an array on the stack.
+        Self { places: const { [const { heapless::Vec::new() }; P] }, taken: [false; P] }
     }
 }
 

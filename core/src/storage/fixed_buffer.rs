@@ -74,6 +74,8 @@ impl<const N: usize> FixedBuffer<N> {
     /// static EMPTY: FixedBuffer<512> = FixedBuffer::new();
     /// assert_eq!((EMPTY.capacity(), EMPTY.filled().len()), (512, 0));
     /// ```
+    // Inlined, it is made in its place.
+    #[inline(always)]
     pub const fn new() -> Self {
         Self(Contents { bytes: [0; N], start: 0, end: 0 })
     }
@@ -100,6 +102,7 @@ impl<const N: usize> fmt::Debug for FixedBuffer<N> {
 }
 
 impl<const N: usize> super::Buffer for FixedBuffer<N> {
+    #[inline(always)]
     fn bounded(_limit: usize) -> Self {
         Self::new()
     }

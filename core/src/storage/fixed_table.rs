@@ -51,6 +51,8 @@ fn filled(turns: &[u32]) -> usize {
 }
 
 impl<T, const N: usize> Table<T> for FixedTable<T, N> {
+    // Inlined, it is made in its place.
+    #[inline(always)]
     fn bounded(_limit: usize) -> Self {
         Self { turns: [0; N], values: [const { None }; N] }
     }
@@ -165,6 +167,8 @@ impl<const N: usize> FixedIndex<N> {
 }
 
 impl<const N: usize> Index for FixedIndex<N> {
+    // Inlined, as above.
+    #[inline(always)]
     fn bounded(_limit: usize) -> Self {
         Self { entries: heapless::Vec::new() }
     }
