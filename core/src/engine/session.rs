@@ -272,6 +272,9 @@ impl<S: Storage> Connection<S> {
 
     /// Notes whether a session's window is less than its share.
     pub(super) fn set_narrowed(&mut self, at: SessionIndex, narrowed: bool) {
+        if !self.bounds_bytes() {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(at) else { return };
         if core::mem::replace(&mut session.narrowed, narrowed) == narrowed {
             return;
@@ -300,7 +303,7 @@ impl<S: Storage> Connection<S> {
     /// Bytes of messages were taken or dropped: windows that they had narrowed open again.
     pub(super) fn widen_windows(&mut self) {
         let room = self.buffered <= self.config.limits.buffered / 2 || self.buffered_whole == 0;
-        if !room {
+        if !room || !self.bounds_bytes() {
             return;
         }
         while let Some(at) = self.narrowed.first().map(SessionIndex::of) {

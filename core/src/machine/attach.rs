@@ -12,7 +12,7 @@ use crate::engine::{LinkId, Violation};
 use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
-use crate::storage::{Features, Storage};
+use crate::storage::{Features, Storage, TransactionOf};
 use crate::time::{Instant, Millis};
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
@@ -236,6 +236,8 @@ impl<S: Storage> ClientMachine<S> {
         };
         match endpoint.work() {
             Work::Sender => {}
+            // As with sessions: without transactions none of this is linked.
+            Work::Coordinator if size_of::<TransactionOf<S>>() == 0 => {}
             Work::Coordinator => {
                 attach.target = Some(TargetArchetype::Coordinator(Coordinator { capabilities: None }));
             }

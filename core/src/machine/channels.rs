@@ -56,7 +56,7 @@ struct Request<S: Storage> {
 impl<S: Storage> Request<S> {
     fn row(&self) -> Row {
         match (&self.stage, self.owner) {
-            (Stage::Waiting, Owner::Operation(_)) => Row::Waiting,
+            (Stage::Waiting, Owner::Operation(_)) if S::Features::MANAGEMENT => Row::Waiting,
             (Stage::Waiting, _) => Row::Urgent,
             _ => Row::Others,
         }

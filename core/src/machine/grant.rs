@@ -62,7 +62,7 @@ impl<S: Storage> ClientMachine<S> {
     /// one with the most unused credit gives it back by a drain, and asks for its share anew.
     // docs/evidence/field-reports.md C12
     pub(super) fn take_back_credit(&mut self, clock: Clock) {
-        if !S::Payloads::BOUNDED || !self.starved {
+        if !S::Features::RECEIVERS || !S::Payloads::BOUNDED || !self.starved {
             return;
         }
         let (mut most, mut greediest, mut lacks) = (1, None, false);

@@ -181,14 +181,15 @@ impl<S: Storage> Links<S> {
     fn recount(&mut self, place: u32, before: Standing) {
         let Some(endpoint) = self.table.get_mut(place) else { return };
         let after = endpoint.standing();
-        for ((count, before), after) in self.counts.iter_mut().zip(before.sorts).zip(after.sorts) {
-            *count = *count + u32::from(after) - u32::from(before);
+        for (sort, count) in self.counts.iter_mut().enumerate() {
+            *count = *count + after.count(sort) - before.count(sort);
         }
-        if after.active && !before.active {
+        let (was_active, is_active) = (before.is_active(), after.is_active());
+        if is_active && !was_active {
             endpoint.losses = self.losses;
             self.active.mark(place);
         }
-        if !after.active && before.active {
+        if !is_active && was_active {
             self.active.clear(place);
         }
     }

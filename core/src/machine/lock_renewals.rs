@@ -153,7 +153,7 @@ fn joint<S: Storage>(renewal: &mut Renewal<S>) -> &mut Joint {
 /// The time, and what else a decision about a registration needs.
 pub(super) struct Turn<'a, S: Storage> {
     pub(super) clock: Clock,
-    pub(super) service: &'a ServiceClock,
+    pub(super) service: &'a ServiceClock<S::Features>,
     pub(super) settings: &'a Settings<S>,
     pub(super) random: &'a mut Random,
     pub(super) timers: &'a mut Timers<S>,
@@ -649,7 +649,7 @@ mod tests {
         timers: Timers<S>,
         settings: Settings<S>,
         random: Random,
-        service: ServiceClock,
+        service: ServiceClock<S::Features>,
         clock: Clock,
     }
 

@@ -193,7 +193,7 @@ pub struct ClientMachine<S: Storage> {
     /// Transactions were asked for.
     transacts: bool,
     /// The service's time.
-    service_clock: ServiceClock,
+    service_clock: ServiceClock<S::Features>,
     names: u32,
     /// Counts deliveries: their tags are numbers.
     tags: u32,

@@ -243,11 +243,10 @@ impl<S: Storage> ClientMachine<S> {
             (Owner::Settlement(key, outcome), result) => {
                 self.end_asked(place, key, result.map(|_| Outcome::Delivery(outcome)));
             }
+            (Owner::Renewal(_), _) if !S::Features::LOCK_RENEWAL => {}
             (Owner::Renewal(key), result) => {
                 self.free_request(place);
-                if S::Features::LOCK_RENEWAL {
-                    self.renewal_answered(RenewalId::new(key), clock, result);
-                }
+                self.renewal_answered(RenewalId::new(key), clock, result);
             }
             (Owner::Token(token, expiry), result) => {
                 self.free_request(place);
@@ -302,7 +301,8 @@ impl<S: Storage> ClientMachine<S> {
             let mut at = self.channels.first(node, row);
             while let Some(place) = at {
                 at = self.channels.next(place);
-                let operation = self.channels.request(place).is_some_and(|(_, owner)| owner.is_operation());
+                let owner = self.channels.request(place).filter(|_| S::Features::MANAGEMENT);
+                let operation = owner.is_some_and(|(_, owner)| owner.is_operation());
                 if !(keeps && operation && self.channels.waits(place)) {
                     self.lose_request(place, clock, failure);
                 }

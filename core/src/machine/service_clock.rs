@@ -5,7 +5,9 @@
 //! drift. The local UTC, clamped into the interval, is the time by which everything is scheduled.
 
 use super::Clock;
+use crate::storage::Features;
 use crate::time::{Instant, Millis, Timestamp};
+use core::marker::PhantomData;
 
 /// The longest lock that an entity can have.
 // docs/evidence/service-evidence.md, lock durations
@@ -56,8 +58,9 @@ fn micros(utc: Timestamp) -> i64 {
 }
 
 /// What is known of the service's clock.
-#[derive(Debug, Default)]
-pub(super) struct ServiceClock {
+#[derive(Debug)]
+pub(super) struct ServiceClock<F> {
+    features: PhantomData<F>,
     least: Option<Bound>,
     /// A second lower bound, from a lock that the service reported as lost: that may have another reason than its end,
     /// so no message is refused or released because of it.
@@ -68,16 +71,24 @@ pub(super) struct ServiceClock {
 }
 
 /// Whether the local UTC is wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wrong {
-    #[default]
     No,
     /// By the guess alone.
     Perhaps,
     Surely,
 }
 
-impl ServiceClock {
+impl<F: Features> Default for ServiceClock<F> {
+    fn default() -> Self {
+        Self { features: PhantomData, least: None, guess: None, most: None, wrong: Wrong::No }
+    }
+}
+
+impl<F: Features> ServiceClock<F> {
+    /// Whether the service ever shows its time: in messages and locks. Without either, there is nothing but a guess.
+    const SEES_TIMES: bool = F::RECEIVERS || F::MANAGEMENT;
+
     /// The earliest possible time at the service, in microseconds: certain, or a guess.
     fn earliest(&self, now: Instant) -> Option<i64> {
         self.certain(now).max(self.guess.map(|bound| bound.at_least(now)))
@@ -85,13 +96,13 @@ impl ServiceClock {
 
     /// The latest that it can be at the service, in microseconds.
     fn latest(&self, now: Instant) -> Option<i64> {
-        let bound = self.most?;
+        let bound = self.most.filter(|_| Self::SEES_TIMES)?;
         Some(signed(now) + bound.offset + bound.drift(now))
     }
 
     /// The earliest possible time at the service by certain evidence, in microseconds.
     fn certain(&self, now: Instant) -> Option<i64> {
-        Some(self.least?.at_least(now))
+        Some(self.least.filter(|_| Self::SEES_TIMES)?.at_least(now))
     }
 
     /// At `now`, it is `time` or later at the service, which may be a guess. Returns whether the local UTC has just
@@ -234,6 +245,9 @@ fn is_time(time: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::AllFeatures;
+
+    type ServiceClock = super::ServiceClock<AllFeatures>;
 
     /// The service's UTC when the monotonic clock starts.
     const START: i64 = 1_795_000_000_000;

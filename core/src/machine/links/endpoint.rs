@@ -218,14 +218,20 @@ impl<S: Storage> Endpoint<S> {
         }
     }
 
+    /// Whether its last link has left messages on an earlier connection.
+    fn is_retired(&self) -> bool {
+        S::Features::RECEIVE_AND_DELETE && self.attachment == Attachment::Retired
+    }
+
     fn is(&self, sort: Sort) -> bool {
         match sort {
             Sort::Wanting => !self.parked && !self.over,
             Sort::Linked => self.is_linked(),
-            Sort::Retired => self.attachment == Attachment::Retired,
+            Sort::Retired => self.is_retired(),
             Sort::Deleting => {
-                let on_this_connection = !matches!(self.attachment, Attachment::Down | Attachment::Retired);
-                self.mode() == ReceiveMode::ReceiveAndDelete && on_this_connection
+                self.mode() == ReceiveMode::ReceiveAndDelete
+                    && self.attachment != Attachment::Down
+                    && !self.is_retired()
             }
             Sort::Receiving => self.is_receiver() && !self.closing && !self.parked,
         }
@@ -237,7 +243,8 @@ impl<S: Storage> Endpoint<S> {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        Standing { sorts: SORTS.map(|sort| self.is(sort)), active: self.is_active() }
+        let sorts = SORTS.into_iter().fold(0, |sorts, sort| sorts | u8::from(self.is(sort)) << sort as u8);
+        Standing(sorts | u8::from(self.is_active()) << ACTIVE)
     }
 }
 
@@ -265,11 +272,23 @@ pub(in crate::machine) enum Sort {
     Deleting,
 }
 
-/// The counted properties of an endpoint.
-#[derive(Clone, Copy)]
-pub(super) struct Standing {
-    pub(super) sorts: [bool; SORTS.len()],
-    pub(super) active: bool,
-}
-
 pub(super) const SORTS: [Sort; 5] = [Sort::Wanting, Sort::Linked, Sort::Retired, Sort::Receiving, Sort::Deleting];
+
+/// The counted properties of an endpoint, a bit each: a loop over them is less code than a comparison of each.
+#[derive(Clone, Copy)]
+pub(super) struct Standing(u8);
+
+/// The bit behind those of sorts.
+const ACTIVE: usize = SORTS.len();
+
+impl Standing {
+    /// One, if the endpoint is of the sort with this number.
+    pub(super) fn count(self, sort: usize) -> u32 {
+        u32::from(self.0 >> sort & 1)
+    }
+
+    /// Whether the loss of a connection is news for it.
+    pub(super) fn is_active(self) -> bool {
+        self.count(ACTIVE) > 0
+    }
+}
