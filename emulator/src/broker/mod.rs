@@ -153,7 +153,7 @@ impl ConnectionId {
 /// match broker.connect_to(clock, "localhost") {
 ///     Ok(id) => println!("connection {}", id.index()),
 ///     Err(NoRoom::Connections) => println!("close one first"),
-///     Err(NoRoom::Memory) => println!("receive some messages first"),
+///     Err(error) => println!("{error}"),
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
