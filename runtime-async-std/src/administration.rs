@@ -36,4 +36,4 @@
 
 use crate::{AsyncIo, Tcp};
 
-servicebus_core::administration_names!(AsyncIo, Tcp);
+servicebus_core::administration_names!(AsyncIo, Tcp, "servicebus_async_std");

@@ -34,4 +34,4 @@
 
 use crate::{Tcp, Tokio};
 
-servicebus_core::administration_names!(Tokio, Tcp);
+servicebus_core::administration_names!(Tokio, Tcp, "servicebus_tokio");

@@ -4,6 +4,21 @@
 use core::fmt;
 
 /// A queue below an entity.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Entity, SubQueue};
+/// use servicebus_core::storage::Heap;
+///
+/// let dead = Entity::<Heap>::queue("orders").dead_letter();
+/// match dead.sub_queue {
+///     Some(SubQueue::DeadLetter) => println!("orders that failed"),
+///     Some(SubQueue::TransferDeadLetter) => println!("orders that could not be forwarded"),
+///     None => println!("orders"),
+/// }
+/// # assert_eq!(dead.sub_queue, Some(SubQueue::DeadLetter));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubQueue {
     /// `$DeadLetterQueue`
@@ -14,6 +29,13 @@ pub enum SubQueue {
 
 impl SubQueue {
     /// The last part of the address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::SubQueue;
+    /// assert_eq!(SubQueue::DeadLetter.suffix(), "$DeadLetterQueue");
+    /// ```
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::DeadLetter => "$DeadLetterQueue",
@@ -23,6 +45,15 @@ impl SubQueue {
 }
 
 /// The address of a queue, topic, subscription or sub-queue, as this library writes it: the bare path.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Address, SubQueue};
+///
+/// let letters = Address::new("events", Some("audit"), Some(SubQueue::DeadLetter));
+/// assert_eq!(letters.to_string(), "events/Subscriptions/audit/$DeadLetterQueue");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'a> {
     /// The queue or topic; may contain `/`.
@@ -37,17 +68,39 @@ pub struct Address<'a> {
 
 impl<'a> Address<'a> {
     /// An address of these parts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Address;
+    /// assert_eq!(Address::new("events", Some("audit"), None).subscription, Some("audit"));
+    /// ```
     pub const fn new(entity: &'a str, subscription: Option<&'a str>, sub_queue: Option<SubQueue>) -> Self {
         Self { entity, subscription, sub_queue, management: false }
     }
 
     /// The `$management` node of this entity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Address;
+    /// assert_eq!(Address::new("orders", None, None).management().to_string(), "orders/$management");
+    /// ```
     #[must_use]
     pub const fn management(self) -> Self {
         Self { management: true, ..self }
     }
 
     /// The entity itself, without sub-queue and node: what a token is for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Address, SubQueue};
+    /// let letters = Address::new("orders", None, Some(SubQueue::DeadLetter));
+    /// assert_eq!(letters.audience(), Address::new("orders", None, None));
+    /// ```
     #[must_use]
     pub const fn audience(self) -> Self {
         Self { sub_queue: None, management: false, ..self }
@@ -55,6 +108,14 @@ impl<'a> Address<'a> {
 
     /// Reads any form that a client sends: a full URI with any scheme and authority, an absolute path, a bare path;
     /// the fixed parts in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Address;
+    /// let read = Address::parse("sb://contoso.servicebus.windows.net/events/subscriptions/audit");
+    /// assert_eq!(read, Address::new("events", Some("audit"), None));
+    /// ```
     pub fn parse(text: &'a str) -> Self {
         let path = match text.split_once("://") {
             Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),

@@ -3,6 +3,21 @@
 use core::fmt;
 
 /// A value of a call's or a setting's, named when it does not fit.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::{Argument, Message};
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let order = Message::new("two of the blue ones").with_session_id("x".repeat(200));
+/// match orders.send(&order).await {
+///     Err(error) if error.argument() == Some(Argument::SessionId) => println!("the customer's name is too long"),
+///     other => other?,
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -48,6 +63,13 @@ pub enum Argument {
 
 impl Argument {
     /// What is wrong with it, in words; a limit is named.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Argument;
+    /// assert_eq!(Argument::MessageId.words(), "message_id has more than 128 characters");
+    /// ```
     pub const fn words(self) -> &'static str {
         match self {
             Self::ConnectionString => "the connection string is not valid",

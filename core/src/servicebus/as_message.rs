@@ -17,6 +17,14 @@ use super::message::MessageRef;
 /// ```
 pub trait AsMessage {
     /// The message, borrowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{AsMessage, Body, Message};
+    /// assert_eq!("two of the blue ones".as_message().body, Body::Data(b"two of the blue ones"));
+    /// assert_eq!(Message::new("three").with_subject("order").as_message().subject, Some("order"));
+    /// ```
     fn as_message(&self) -> MessageRef<'_>;
 }
 

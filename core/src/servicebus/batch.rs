@@ -18,6 +18,27 @@ use core::fmt;
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// Why a message was not added to a batch.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::BatchError;
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let mut batch = orders.create_batch().await?;
+/// for order in ["two of the blue ones", "three more"] {
+///     match batch.try_add(order) {
+///         Err(BatchError::Full) => {
+///             orders.send_batch(std::mem::replace(&mut batch, orders.create_batch().await?)).await?;
+///             batch.try_add(order)?;
+///         }
+///         other => other?,
+///     }
+/// }
+/// orders.send_batch(batch).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -62,6 +83,20 @@ impl core::error::Error for BatchError {
 pub(crate) const MAX_BATCH_COUNT: usize = 4_500;
 
 /// Messages that travel, and are stored, together. Its size is exact: it is the encoded batch itself.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let mut batch = orders.create_batch().await?;
+/// for order in ["two of the blue ones", "three more"] {
+///     batch.try_add(order)?;
+/// }
+/// orders.send_batch(batch).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub struct MessageBatch<S: Storage> {
     encoded: Encoded<S>,
     count: usize,
@@ -119,6 +154,18 @@ impl<S: Storage> fmt::Debug for MessageBatch<S> {
 
 impl<S: Storage> MessageBatch<S> {
     /// An empty batch of up to `limit` encoded bytes; `utc` is the time now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::servicebus::MessageBatch;
+    /// use servicebus_core::storage::Heap;
+    /// use servicebus_core::time::Timestamp;
+    ///
+    /// let mut batch = MessageBatch::<Heap>::new(256 * 1024, Timestamp::from_secs(1_800_000_000));
+    /// batch.try_add("two of the blue ones")?;
+    /// # Ok::<(), servicebus_core::servicebus::BatchError>(())
+    /// ```
     pub fn new(limit: usize, utc: Timestamp) -> Self {
         Self { encoded: Encoded::Open(EncoderOf::<S>::default()), count: 0, limit, lacking: Lacking { utc, ids: None } }
     }
@@ -134,6 +181,20 @@ impl<S: Storage> MessageBatch<S> {
     ///
     /// # Errors
     /// [`BatchError`]; the batch is unchanged then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::BatchError;
+    /// # servicebus_simulation::example(async |client| {
+    /// let mut batch = client.sender("orders")?.create_batch().await?;
+    /// batch.try_add("two of the blue ones")?;
+    /// let photograph = vec![0; 2_000_000];
+    /// assert!(matches!(batch.try_add(&photograph), Err(BatchError::TooLarge { .. })));
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     // docs/evidence/wire-protocol.md §3.3
     pub fn try_add(&mut self, message: &(impl AsMessage + ?Sized)) -> Result<(), BatchError> {
         let mut message = message.as_message();
@@ -175,21 +236,67 @@ impl<S: Storage> MessageBatch<S> {
     }
 
     /// How many messages there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let mut batch = client.sender("orders")?.create_batch().await?;
+    /// batch.try_add("two of the blue ones")?;
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.count
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.sender("orders")?;
+    /// let batch = orders.create_batch().await?;
+    /// if !batch.is_empty() {
+    ///     orders.send_batch(batch).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The encoded size so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let mut batch = client.sender("orders")?.create_batch().await?;
+    /// batch.try_add("two of the blue ones")?;
+    /// assert!(batch.size_in_bytes() > "two of the blue ones".len());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn size_in_bytes(&self) -> usize {
         self.encoded.as_bytes().len()
     }
 
     /// The largest encoded size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example(async |client| {
+    /// let batch = client.sender("orders")?.create_batch().await?;
+    /// let free = batch.max_size_in_bytes() - batch.size_in_bytes();
+    /// assert!(free > 100_000);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn max_size_in_bytes(&self) -> usize {
         self.limit
     }

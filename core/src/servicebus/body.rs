@@ -6,6 +6,16 @@ use crate::wire::{Encode, List, Sink, Value};
 use core::fmt;
 
 /// The payload of a message.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Body, Message, MessageRef};
+///
+/// let bytes = MessageRef::from_body(Body::Data(b"two of the blue ones"));
+/// let value = Message::from_body(Body::Value(21.5.into()));
+/// # let _ = (bytes, value);
+/// ```
 #[derive(Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Body<'a> {

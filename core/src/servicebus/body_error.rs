@@ -4,6 +4,24 @@ use crate::wire::DecodeError;
 use core::fmt;
 
 /// A body is not the text or the bytes that were asked for.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::BodyError;
+/// # use servicebus_core::servicebus::Message;
+/// # servicebus_simulation::example(async |client| {
+/// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+/// sender.send(b"\xff\xfe").await?;
+/// let order = receiver.next().await?;
+/// match order.text() {
+///     Ok(text) => println!("{text}"),
+///     Err(BodyError::NotUtf8) => println!("{} bytes", order.bytes()?.len()),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

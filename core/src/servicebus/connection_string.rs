@@ -4,6 +4,20 @@
 use core::fmt;
 
 /// The credentials in a connection string.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{ConnectionCredential, ConnectionString};
+///
+/// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders;SharedAccessKey=c2VjcmV0";
+/// match ConnectionString::parse(text)?.credential {
+///     ConnectionCredential::SharedAccessKey { name, .. } => println!("signs with {name}"),
+///     ConnectionCredential::SharedAccessSignature(_) => println!("has a token"),
+///     ConnectionCredential::None => println!("needs a credential"),
+/// }
+/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionCredential<'a> {
     /// A key to sign tokens with.
@@ -31,6 +45,16 @@ impl fmt::Debug for ConnectionCredential<'_> {
 
 /// A connection string taken apart. Keys are read in any case; those that are not known are passed over, as the
 /// official SDKs do.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::ConnectionString;
+///
+/// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders;SharedAccessKey=c2VjcmV0";
+/// assert_eq!(ConnectionString::parse(text)?.host, "contoso.servicebus.windows.net");
+/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionString<'a> {
     /// The namespace's host name.
@@ -46,6 +70,17 @@ pub struct ConnectionString<'a> {
 }
 
 /// What is wrong with a connection string; the key is named in every case.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{ConnectionString, ConnectionStringError};
+///
+/// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders";
+/// let error = ConnectionString::parse(text).unwrap_err();
+/// assert_eq!(error, ConnectionStringError::Missing("SharedAccessKey"));
+/// assert_eq!(error.to_string(), "SharedAccessKey is missing from the connection string");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -91,6 +126,17 @@ impl<'a> ConnectionString<'a> {
     ///
     /// # Errors
     /// [`ConnectionStringError`], which names the key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::ConnectionString;
+    /// let text = "Endpoint=sb://localhost:5673;SharedAccessKeyName=Root;SharedAccessKey=k;UseDevelopmentEmulator=true";
+    /// let parsed = ConnectionString::parse(text)?;
+    /// assert_eq!((parsed.host, parsed.port), ("localhost", Some(5_673)));
+    /// assert!(parsed.use_development_emulator);
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// ```
     pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
         let parsed = Self::parse_endpoint(text)?;
         match parsed.credential {
@@ -103,6 +149,15 @@ impl<'a> ConnectionString<'a> {
     ///
     /// # Errors
     /// [`ConnectionStringError`], which names the key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{ConnectionCredential, ConnectionString};
+    /// let parsed = ConnectionString::parse_endpoint("Endpoint=sb://contoso.servicebus.windows.net/")?;
+    /// assert_eq!(parsed.credential, ConnectionCredential::None);
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// ```
     pub fn parse_endpoint(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
         let mut values = [None; KEYS.len()];
         let mut rest = Some(text);
@@ -149,12 +204,30 @@ impl<'a> ConnectionString<'a> {
     }
 
     /// Whether to encrypt the connection: always, except for an emulator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::ConnectionString;
+    /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=Root;SharedAccessKey=key;UseDevelopmentEmulator=true";
+    /// assert!(!ConnectionString::parse(text)?.uses_tls());
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// ```
     pub fn uses_tls(&self) -> bool {
         !self.use_development_emulator
     }
 
     /// The AMQP port: the endpoint's, or 5671 with TLS and 5672 without. A port in the endpoint counts for an emulator
     /// only, since the portal prints none and some tools add 443.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::ConnectionString;
+    /// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders;SharedAccessKey=c2VjcmV0";
+    /// assert_eq!(ConnectionString::parse(text)?.amqp_port(), 5_671);
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// ```
     pub fn amqp_port(&self) -> u16 {
         match (self.use_development_emulator, self.port) {
             (true, port) => port.unwrap_or(5_672),

@@ -8,9 +8,42 @@ use crate::wire::performative::ErrorCondition;
 use crate::wire::{Encode, Map, Sink, Symbol, Value};
 
 /// Application properties and their new values.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::Message;
+/// # servicebus_simulation::example(async |client| {
+/// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+/// # sender.send("two of the blue ones").await?;
+/// let order = receiver.next().await?;
+/// receiver.abandon_with(&order, &[("step", "payment".into()), ("tries", 1.into())]).await?;
+/// assert_eq!(receiver.next().await?.property("step"), Some("payment".into()));
+/// # Ok(())
+/// # });
+/// ```
 pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 
 /// What becomes of a locked message.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::{DeadLetterOptions, Disposition};
+/// # use servicebus_core::servicebus::Message;
+/// # servicebus_simulation::example(async |client| {
+/// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+/// # sender.send("two of the blue ones").await?;
+/// let order = receiver.next().await?;
+/// let what = match order.text() {
+///     Ok(_) if order.delivery_count() < 3 => Disposition::Complete,
+///     Ok(_) => Disposition::Defer { properties: &[("step", "payment".into())] },
+///     Err(_) => Disposition::DeadLetter(DeadLetterOptions::new().with_reason("not text")),
+/// };
+/// receiver.settle_by_token(order.lock_token().ok_or("no lock")?, what).await?;
+/// # Ok(())
+/// # });
+/// ```
 // docs/evidence/wire-protocol.md §4.3
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -52,23 +85,66 @@ pub struct DeadLetterOptions<'a> {
 
 impl<'a> DeadLetterOptions<'a> {
     /// No reason, no description, no properties to change.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::DeadLetterOptions;
+    /// let options = DeadLetterOptions::new();
+    /// assert_eq!((options.reason, options.description), (None, None));
+    /// ```
     pub const fn new() -> Self {
         Self { reason: None, description: None, properties: &[] }
     }
 
     /// Sets the reason, up to 4 096 characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::DeadLetterOptions;
+    /// # use servicebus_core::servicebus::Entity;
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// # sender.send("two of the blue ones").await?;
+    /// let order = receiver.next().await?;
+    /// receiver.dead_letter(&order, DeadLetterOptions::new().with_reason("sold out")).await?;
+    ///
+    /// let letters = client.receiver(Entity::queue("orders").dead_letter())?;
+    /// assert_eq!(letters.next().await?.dead_letter_reason(), Some("sold out"));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub const fn with_reason(self, reason: &'a str) -> Self {
         Self { reason: Some(reason), ..self }
     }
 
     /// Sets the description, up to 4 096 characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::DeadLetterOptions;
+    /// let options = DeadLetterOptions::new().with_reason("not an order").with_description("line 3: no amount");
+    /// assert_eq!(options.description, Some("line 3: no amount"));
+    /// ```
     #[must_use]
     pub const fn with_description(self, description: &'a str) -> Self {
         Self { description: Some(description), ..self }
     }
 
     /// Sets the application properties to change.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::DeadLetterOptions;
+    /// let checked = [("checked_by", "intake".into())];
+    /// let options = DeadLetterOptions::new().with_properties(&checked);
+    /// assert_eq!(options.properties[0].0, "checked_by");
+    /// ```
     #[must_use]
     pub const fn with_properties(self, properties: Properties<'a>) -> Self {
         Self { properties, ..self }
@@ -144,6 +220,13 @@ impl core::fmt::Display for Disposition<'_> {
 
 impl<'a> Disposition<'a> {
     /// What becomes of the message, in a word.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{DeadLetterOptions, Disposition};
+    /// assert_eq!(Disposition::DeadLetter(DeadLetterOptions::new()).name(), "dead-letter");
+    /// ```
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Complete => "complete",

@@ -5,6 +5,19 @@ use crate::storage::Storage;
 use core::fmt;
 
 /// A queue, a topic or a subscription, by name.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::Entity;
+/// # servicebus_simulation::example(async |client| {
+/// let orders = client.sender("orders")?;
+/// let audit = client.receiver(Entity::subscription("events", "audit"))?;
+/// let letters = client.receiver(Entity::queue("orders").dead_letter())?;
+/// # let _ = (orders, audit, letters);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entity<S: Storage> {
@@ -53,28 +66,81 @@ impl<S: Storage> fmt::Display for Entity<S> {
 
 impl<S: Storage> Entity<S> {
     /// A queue or topic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let orders = client.receiver(Entity::queue("orders"))?;
+    /// assert_eq!(orders.entity().to_string(), "orders");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn queue(name: impl Into<S::Literal>) -> Self {
         Self { name: name.into(), subscription: None, sub_queue: None }
     }
 
     /// A subscription of a topic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let audit = client.receiver(Entity::subscription("events", "audit"))?;
+    /// assert_eq!(audit.entity().to_string(), "events/Subscriptions/audit");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn subscription(topic: impl Into<S::Literal>, subscription: impl Into<S::Literal>) -> Self {
         Self { name: topic.into(), subscription: Some(subscription.into()), sub_queue: None }
     }
 
     /// Its dead-letter queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let letters = client.receiver(Entity::subscription("events", "audit").dead_letter())?;
+    /// assert_eq!(letters.entity().to_string(), "events/Subscriptions/audit/$DeadLetterQueue");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn dead_letter(self) -> Self {
         Self { sub_queue: Some(SubQueue::DeadLetter), ..self }
     }
 
     /// Its transfer dead-letter queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let letters = client.receiver(Entity::queue("orders").transfer_dead_letter())?;
+    /// assert_eq!(letters.entity().to_string(), "orders/$Transfer/$DeadLetterQueue");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn transfer_dead_letter(self) -> Self {
         Self { sub_queue: Some(SubQueue::TransferDeadLetter), ..self }
     }
 
     /// The address on the wire.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Address, Entity};
+    /// # use servicebus_core::storage::Heap;
+    /// let audit = Entity::<Heap>::subscription("events", "audit");
+    /// assert_eq!(audit.address(), Address::new("events", Some("audit"), None));
+    /// ```
     pub fn address(&self) -> Address<'_> {
         Address::new(self.name.as_ref(), self.subscription.as_ref().map(AsRef::as_ref), self.sub_queue)
     }

@@ -11,6 +11,16 @@ use core::fmt;
 /// The named values of a message's section, borrowed: a slice of pairs, or the section of another message.
 ///
 /// Names are meant to be unique; a slice that has one twice is sent as it is.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::MessageRef;
+///
+/// let properties = [("priority", 3.into()), ("customer", "contoso".into())];
+/// let order = MessageRef::new("two of the blue ones").with_properties(&properties);
+/// assert_eq!(order.properties.get("customer"), Some("contoso".into()));
+/// ```
 #[derive(Clone, Copy, Default)]
 pub struct Entries<'a>(Source<'a>);
 
@@ -84,6 +94,13 @@ impl<'a> Entries<'a> {
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::MessageRef;
+    /// assert!(MessageRef::new("two of the blue ones").properties.is_empty());
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
@@ -93,6 +110,15 @@ impl<'a> Entries<'a> {
     }
 
     /// The value with this name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{AsMessage, Message};
+    /// let order = Message::new("two of the blue ones").with_property("priority", 3);
+    /// assert_eq!(order.as_message().properties.get("priority"), Some(3.into()));
+    /// assert_eq!(order.as_message().properties.get("customer"), None);
+    /// ```
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         match &self.0 {
             Source::Listed(entries) => entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value),

@@ -8,6 +8,24 @@ use crate::wire::performative::ErrorCondition;
 use core::fmt;
 
 /// Whose fault it is.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Cause, Failure, Reason};
+/// use servicebus_core::storage::Heap;
+///
+/// fn advice(failure: &Failure<Heap>) -> &'static str {
+///     match failure.cause {
+///         Cause::Service(Reason::EntityNotFound) => "create the queue",
+///         Cause::Unreachable | Cause::Connection(_) => "look at the network",
+///         Cause::Credential => "look at the credential",
+///         _ => "see the description",
+///     }
+/// }
+/// # let failure = Failure::caused(Cause::Credential, std::io::Error::other("no token"));
+/// # assert_eq!(advice(&failure), "look at the credential");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -69,6 +87,17 @@ impl Cause {
 }
 
 /// What not every service offers.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Cause, Offer};
+///
+/// fn needs_exclusive_sessions(cause: Cause) -> bool {
+///     cause == Cause::NotOffered(Offer::NonExclusiveSessions)
+/// }
+/// # assert!(needs_exclusive_sessions(Cause::NotOffered(Offer::NonExclusiveSessions)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -79,6 +108,13 @@ pub enum Offer {
 
 impl Offer {
     /// What it is in words.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Offer;
+    /// assert_eq!(Offer::NonExclusiveSessions.words(), "non-exclusive sessions");
+    /// ```
     pub const fn words(self) -> &'static str {
         match self {
             Self::NonExclusiveSessions => "non-exclusive sessions",
@@ -87,6 +123,16 @@ impl Offer {
 }
 
 /// Why something did not work, with the service's own words where there are any.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Cause, Failure};
+/// use servicebus_core::storage::Heap;
+///
+/// let failure = Failure::<Heap>::caused(Cause::Credential, std::io::Error::other("the key vault is closed"));
+/// assert_eq!(failure.to_string(), "the credential gave no token: the key vault is closed");
+/// ```
 #[non_exhaustive]
 pub struct Failure<S: Storage> {
     /// Whose fault it is.
@@ -119,6 +165,18 @@ impl<S: Storage> Failure<S> {
     }
 
     /// A failure that comes from an error of another library.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Cause, Failure};
+    /// # use servicebus_core::storage::Heap;
+    /// use std::error::Error;
+    ///
+    /// let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    /// let failure = Failure::<Heap>::caused(Cause::Unreachable, refused);
+    /// assert!(failure.source().is_some_and(|source| source.is::<std::io::Error>()));
+    /// ```
     pub fn caused(cause: Cause, error: impl core::error::Error + Send + Sync + 'static) -> Self {
         Self { description: S::Description::caused(error), ..Self::new(cause) }
     }
@@ -151,6 +209,15 @@ impl<S: Storage> Failure<S> {
     }
 
     /// Whether trying again can help.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Cause, Failure};
+    /// # use servicebus_core::storage::Heap;
+    /// let failure = Failure::<Heap>::caused(Cause::Unreachable, std::io::Error::other("no route"));
+    /// assert!(failure.is_transient());
+    /// ```
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::Service(reason) => reason.is_transient(),
@@ -195,6 +262,15 @@ impl<S: Storage> Failure<S> {
     }
 
     /// The service's reason, when it gave one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Cause, Failure, Reason};
+    /// # use servicebus_core::storage::Heap;
+    /// let failure = Failure::<Heap>::caused(Cause::Service(Reason::ServerBusy), std::io::Error::other("wait"));
+    /// assert_eq!(failure.reason(), Some(Reason::ServerBusy));
+    /// ```
     pub fn reason(&self) -> Option<Reason> {
         match self.cause {
             Cause::Service(reason) => Some(reason),

@@ -91,8 +91,18 @@ pub struct MessageRef<'a> {
 }
 
 macro_rules! setters {
-    ($( $name:ident, $field:ident: $type:ty $(, $converted:ident)?; )*) => { $(
+    ($( $name:ident, $field:ident: $type:ty $(, $converted:ident)? = $example:literal => $found:literal; )*) => { $(
         #[doc = concat!("Sets [`MessageRef::", stringify!($field), "`].")]
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use core::time::Duration;
+        /// # use servicebus_core::servicebus::MessageRef;
+        /// # use servicebus_core::time::Timestamp;
+        #[doc = concat!("let order = MessageRef::new(\"two of the blue ones\").", stringify!($name), "(", $example, ");")]
+        #[doc = concat!("assert_eq!(order.", stringify!($field), ", Some(", $found, "));")]
+        /// ```
         #[must_use]
         pub fn $name(mut self, $field: $type) -> Self {
             self.$field = Some($field$(.$converted())?);
@@ -102,8 +112,17 @@ macro_rules! setters {
 }
 
 macro_rules! entry_setters {
-    ($( $name:ident, $field:ident; )*) => { $(
+    ($( $name:ident, $field:ident, such as $example:literal; )*) => { $(
         #[doc = concat!("Sets [`MessageRef::", stringify!($field), "`], all of them at once.")]
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use servicebus_core::servicebus::MessageRef;
+        #[doc = concat!("let entries = [(\"", $example, "\", 3.into())];")]
+        #[doc = concat!("let order = MessageRef::new(\"two of the blue ones\").", stringify!($name), "(&entries);")]
+        #[doc = concat!("assert_eq!(order.", stringify!($field), ".get(\"", $example, "\"), Some(3.into()));")]
+        /// ```
         #[must_use]
         pub fn $name(mut self, $field: &'a [(&'a str, Value<'a>)]) -> Self {
             self.$field = $field.into();
@@ -114,51 +133,83 @@ macro_rules! entry_setters {
 
 impl<'a> MessageRef<'a> {
     /// A message with one data section: bytes, or text in UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Body, MessageRef};
+    /// assert_eq!(MessageRef::new("two of the blue ones").body, Body::Data(b"two of the blue ones"));
+    /// ```
     pub fn new(body: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::from_body(Body::Data(body.as_ref()))
     }
 
     /// A message with a body of any kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Body, MessageRef};
+    /// let reading = MessageRef::from_body(Body::Value(21.5.into()));
+    /// assert_eq!(reading.body, Body::Value(21.5.into()));
+    /// ```
     pub fn from_body(body: Body<'a>) -> Self {
         Self { body, ..Self::default() }
     }
 
     setters! {
-        with_message_id, message_id: impl Into<MessageId<'a>>, into;
-        with_session_id, session_id: &'a str;
-        with_partition_key, partition_key: &'a str;
-        with_transaction_partition_key, transaction_partition_key: &'a str;
-        with_correlation_id, correlation_id: impl Into<MessageId<'a>>, into;
-        with_subject, subject: &'a str;
-        with_to, to: &'a str;
-        with_reply_to, reply_to: &'a str;
-        with_reply_to_session_id, reply_to_session_id: &'a str;
-        with_content_type, content_type: &'a str;
-        with_content_encoding, content_encoding: &'a str;
-        with_traceparent, traceparent: &'a str;
-        with_tracestate, tracestate: &'a str;
-        with_time_to_live, time_to_live: Duration;
-        with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp;
-        with_user_id, user_id: &'a [u8];
-        with_group_sequence, group_sequence: u32;
-        with_creation_time, creation_time: Timestamp;
-        with_absolute_expiry_time, absolute_expiry_time: Timestamp;
-        with_priority, priority: u8;
-        with_durable, durable: bool;
-        with_first_acquirer, first_acquirer: bool;
+        with_message_id, message_id: impl Into<MessageId<'a>>, into = "\"order-7\"" => "\"order-7\".into()";
+        with_session_id, session_id: &'a str = "\"contoso\"" => "\"contoso\"";
+        with_partition_key, partition_key: &'a str = "\"emea\"" => "\"emea\"";
+        with_transaction_partition_key, transaction_partition_key: &'a str = "\"emea\"" => "\"emea\"";
+        with_correlation_id, correlation_id: impl Into<MessageId<'a>>, into = "\"offer-3\"" => "\"offer-3\".into()";
+        with_subject, subject: &'a str = "\"order\"" => "\"order\"";
+        with_to, to: &'a str = "\"warehouse\"" => "\"warehouse\"";
+        with_reply_to, reply_to: &'a str = "\"answers\"" => "\"answers\"";
+        with_reply_to_session_id, reply_to_session_id: &'a str = "\"contoso\"" => "\"contoso\"";
+        with_content_type, content_type: &'a str = "\"text/plain\"" => "\"text/plain\"";
+        with_content_encoding, content_encoding: &'a str = "\"gzip\"" => "\"gzip\"";
+        with_traceparent, traceparent: &'a str
+            = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\""
+            => "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+        with_tracestate, tracestate: &'a str = "\"contoso=7\"" => "\"contoso=7\"";
+        with_time_to_live, time_to_live: Duration = "Duration::from_secs(3_600)" => "Duration::from_secs(3_600)";
+        with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp
+            = "Timestamp::from_secs(1_800_000_000)"
+            => "Timestamp::from_secs(1_800_000_000)";
+        with_user_id, user_id: &'a [u8] = "b\"alice\"" => "&b\"alice\"[..]";
+        with_group_sequence, group_sequence: u32 = "7" => "7";
+        with_creation_time, creation_time: Timestamp
+            = "Timestamp::from_secs(1_800_000_000)"
+            => "Timestamp::from_secs(1_800_000_000)";
+        with_absolute_expiry_time, absolute_expiry_time: Timestamp
+            = "Timestamp::from_secs(1_800_003_600)"
+            => "Timestamp::from_secs(1_800_003_600)";
+        with_priority, priority: u8 = "9" => "9";
+        with_durable, durable: bool = "true" => "true";
+        with_first_acquirer, first_acquirer: bool = "true" => "true";
     }
 
     entry_setters! {
-        with_properties, properties;
-        with_annotations, annotations;
-        with_delivery_annotations, delivery_annotations;
-        with_footer, footer;
+        with_properties, properties, such as "priority";
+        with_annotations, annotations, such as "shop";
+        with_delivery_annotations, delivery_annotations, such as "hop";
+        with_footer, footer, such as "checksum";
     }
 
     /// Checks what the service would refuse, before it travels.
     ///
     /// # Errors
     /// The field that is wrong.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Argument, InvalidMessage, MessageRef};
+    /// let id = "x".repeat(200);
+    /// let order = MessageRef::new("two of the blue ones").with_message_id(id.as_str());
+    /// assert_eq!(order.validate(), Err(InvalidMessage::TooLong(Argument::MessageId)));
+    /// ```
     // docs/evidence/wire-protocol.md §3.1
     pub fn validate(&self) -> Result<(), InvalidMessage> {
         let ids = [
@@ -320,6 +371,20 @@ impl Encode for MessageRef<'_> {
 }
 
 /// A message that the service would refuse.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{InvalidMessage, MessageRef};
+///
+/// let order = MessageRef::new("two of the blue ones").with_session_id("contoso").with_partition_key("emea");
+/// match order.validate() {
+///     Err(InvalidMessage::TooLong(argument)) => println!("{}", argument.words()),
+///     Err(InvalidMessage::PartitionKeyMismatch) => println!("the session decides the partition"),
+///     other => other?,
+/// }
+/// # Ok::<(), InvalidMessage>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -16,6 +16,18 @@ use bytes::Bytes;
 use core::fmt;
 
 /// What the body of a [`Message`] is made from: bytes, or text in UTF-8. Owned ones are taken without a copy.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{Message, MessageBody};
+///
+/// fn order(body: impl Into<MessageBody>) -> Message {
+///     Message::new(body).with_subject("order")
+/// }
+/// order("two of the blue ones");
+/// order(vec![0x02, 0xb1]);
+/// ```
 #[derive(Clone, Default)]
 pub struct MessageBody(Bytes);
 
@@ -53,6 +65,16 @@ body_from! {
 }
 
 /// A message or correlation id that owns its bytes.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{AsMessage, Message, MessageIdBuf};
+///
+/// let id = MessageIdBuf::from("order-7");
+/// let order = Message::new("two of the blue ones").with_message_id(id.clone());
+/// assert_eq!(order.as_message().message_id, Some(id.as_message_id()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MessageIdBuf {
     /// A number.
@@ -67,6 +89,13 @@ pub enum MessageIdBuf {
 
 impl MessageIdBuf {
     /// The id, borrowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::MessageIdBuf;
+    /// assert_eq!(MessageIdBuf::from("order-7").as_message_id(), "order-7");
+    /// ```
     pub fn as_message_id(&self) -> MessageId<'_> {
         match self {
             Self::Ulong(number) => MessageId::Ulong(*number),
@@ -204,8 +233,18 @@ impl fmt::Debug for Message {
 }
 
 macro_rules! setters {
-    ($( $name:ident, $field:ident: $type:ty $(, $converted:ident)?; )*) => { $(
+    ($( $name:ident, $field:ident: $type:ty $(, $converted:ident)? = $example:literal => $found:literal; )*) => { $(
         #[doc = concat!("Sets [`MessageRef::", stringify!($field), "`].")]
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use core::time::Duration;
+        /// # use servicebus_core::servicebus::{AsMessage, Message};
+        /// # use servicebus_core::time::Timestamp;
+        #[doc = concat!("let order = Message::new(\"two of the blue ones\").", stringify!($name), "(", $example, ");")]
+        #[doc = concat!("assert_eq!(order.as_message().", stringify!($field), ", Some(", $found, "));")]
+        /// ```
         #[must_use]
         pub fn $name(mut self, $field: $type) -> Self {
             self.$field = Some($field$(.$converted())?);
@@ -216,11 +255,33 @@ macro_rules! setters {
 
 impl Message {
     /// A message with one data section: bytes, or text in UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{AsMessage, Body, Message};
+    /// let order = Message::new(format!("{} of the blue ones", 2));
+    /// assert_eq!(order.as_message().body, Body::Data(b"2 of the blue ones"));
+    /// ```
     pub fn new(body: impl Into<MessageBody>) -> Self {
         Self { body: Content::Data(body.into().0), ..Self::default() }
     }
 
     /// A message with a body of any kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Body;
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.send(&Message::from_body(Body::Value(21.5.into()))).await?;
+    /// let reading = receiver.next().await?;
+    /// assert_eq!(reading.body()?, servicebus_core::wire::message::Body::Value(21.5.into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn from_body(body: Body<'_>) -> Self {
         let body = match body {
             Body::Data(data) => Content::Data(Bytes::copy_from_slice(data)),
@@ -233,6 +294,25 @@ impl Message {
     ///
     /// # Errors
     /// A value that cannot be serialized.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// #[derive(serde::Deserialize, serde::Serialize)]
+    /// struct Order {
+    ///     item: String,
+    ///     count: u32,
+    /// }
+    ///
+    /// sender.send(&Message::json(&Order { item: "blue".into(), count: 2 })?).await?;
+    /// let order: Order = receiver.next().await?.json()?;
+    /// assert_eq!(order.count, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "serde")]
     pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
         Ok(Self::new(serde_json::to_vec(value)?).with_content_type("application/json"))
@@ -245,29 +325,47 @@ impl Message {
     }
 
     setters! {
-        with_message_id, message_id: impl Into<MessageIdBuf>, into;
-        with_session_id, session_id: impl Into<String>, into;
-        with_partition_key, partition_key: impl Into<String>, into;
-        with_transaction_partition_key, transaction_partition_key: impl Into<String>, into;
-        with_correlation_id, correlation_id: impl Into<MessageIdBuf>, into;
-        with_subject, subject: impl Into<String>, into;
-        with_to, to: impl Into<String>, into;
-        with_reply_to, reply_to: impl Into<String>, into;
-        with_reply_to_session_id, reply_to_session_id: impl Into<String>, into;
-        with_content_type, content_type: impl Into<String>, into;
-        with_content_encoding, content_encoding: impl Into<String>, into;
-        with_time_to_live, time_to_live: Duration;
-        with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp;
-        with_user_id, user_id: impl Into<Vec<u8>>, into;
-        with_group_sequence, group_sequence: u32;
-        with_creation_time, creation_time: Timestamp;
-        with_absolute_expiry_time, absolute_expiry_time: Timestamp;
-        with_priority, priority: u8;
-        with_durable, durable: bool;
-        with_first_acquirer, first_acquirer: bool;
+        with_message_id, message_id: impl Into<MessageIdBuf>, into = "\"order-7\"" => "\"order-7\".into()";
+        with_session_id, session_id: impl Into<String>, into = "\"contoso\"" => "\"contoso\"";
+        with_partition_key, partition_key: impl Into<String>, into = "\"emea\"" => "\"emea\"";
+        with_transaction_partition_key, transaction_partition_key: impl Into<String>, into = "\"emea\"" => "\"emea\"";
+        with_correlation_id, correlation_id: impl Into<MessageIdBuf>, into = "\"offer-3\"" => "\"offer-3\".into()";
+        with_subject, subject: impl Into<String>, into = "\"order\"" => "\"order\"";
+        with_to, to: impl Into<String>, into = "\"warehouse\"" => "\"warehouse\"";
+        with_reply_to, reply_to: impl Into<String>, into = "\"answers\"" => "\"answers\"";
+        with_reply_to_session_id, reply_to_session_id: impl Into<String>, into = "\"contoso\"" => "\"contoso\"";
+        with_content_type, content_type: impl Into<String>, into = "\"text/plain\"" => "\"text/plain\"";
+        with_content_encoding, content_encoding: impl Into<String>, into = "\"gzip\"" => "\"gzip\"";
+        with_time_to_live, time_to_live: Duration = "Duration::from_secs(3_600)" => "Duration::from_secs(3_600)";
+        with_scheduled_enqueue_time, scheduled_enqueue_time: Timestamp
+            = "Timestamp::from_secs(1_800_000_000)"
+            => "Timestamp::from_secs(1_800_000_000)";
+        with_user_id, user_id: impl Into<Vec<u8>>, into = "b\"alice\"" => "&b\"alice\"[..]";
+        with_group_sequence, group_sequence: u32 = "7" => "7";
+        with_creation_time, creation_time: Timestamp
+            = "Timestamp::from_secs(1_800_000_000)"
+            => "Timestamp::from_secs(1_800_000_000)";
+        with_absolute_expiry_time, absolute_expiry_time: Timestamp
+            = "Timestamp::from_secs(1_800_003_600)"
+            => "Timestamp::from_secs(1_800_003_600)";
+        with_priority, priority: u8 = "9" => "9";
+        with_durable, durable: bool = "true" => "true";
+        with_first_acquirer, first_acquirer: bool = "true" => "true";
     }
 
     /// Sets one of the application's own properties; one with the same name is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.send(&Message::new("two of the blue ones").with_property("priority", 3)).await?;
+    /// assert_eq!(receiver.next().await?.property("priority"), Some(3.into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_property<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
         self.properties.set(Value::String(name), value.into());
@@ -275,24 +373,70 @@ impl Message {
     }
 
     /// Sets several of the application's own properties; those with the same names are replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{AsMessage, Message};
+    /// let order = Message::new("two of the blue ones")
+    ///     .with_properties(&[("priority", 3.into()), ("customer", "contoso".into())]);
+    /// assert_eq!(order.as_message().properties.get("customer"), Some("contoso".into()));
+    /// ```
     #[must_use]
     pub fn with_properties(self, properties: &[(&str, Value<'_>)]) -> Self {
         properties.iter().fold(self, |message, (name, value)| message.with_property(name, *value))
     }
 
     /// Sets the W3C trace context that the message belongs to: the application property `traceparent`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// sender.send(&Message::new("two of the blue ones").with_traceparent(context)).await?;
+    /// assert_eq!(receiver.next().await?.traceparent(), Some(context));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_traceparent(self, traceparent: &str) -> Self {
         self.with_property(TRACEPARENT, traceparent)
     }
 
     /// Sets the vendors' part of the trace context: the application property `tracestate`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.send(&Message::new("two of the blue ones").with_tracestate("contoso=7")).await?;
+    /// assert_eq!(receiver.next().await?.tracestate(), Some("contoso=7"));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_tracestate(self, tracestate: &str) -> Self {
         self.with_property(TRACESTATE, tracestate)
     }
 
     /// Sets a message annotation beside those that have a setter of their own; one with the same name is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.send(&Message::new("two of the blue ones").with_annotation("x-opt-shop", "berlin")).await?;
+    /// assert_eq!(receiver.next().await?.annotation("x-opt-shop"), Some("berlin".into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_annotation<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
         self.annotations.set(Value::symbol(name), value.into());
@@ -300,6 +444,14 @@ impl Message {
     }
 
     /// Sets a delivery annotation; one with the same name is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{AsMessage, Message};
+    /// let order = Message::new("two of the blue ones").with_delivery_annotation("x-opt-hop", 1);
+    /// assert_eq!(order.as_message().delivery_annotations.get("x-opt-hop"), Some(1.into()));
+    /// ```
     #[must_use]
     pub fn with_delivery_annotation<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
         self.delivery_annotations.set(Value::symbol(name), value.into());
@@ -307,6 +459,18 @@ impl Message {
     }
 
     /// Sets an entry of the footer; one with the same name is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Message;
+    /// # servicebus_simulation::example(async |client| {
+    /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
+    /// sender.send(&Message::new("two of the blue ones").with_footer("x-opt-checksum", 0x2ab7)).await?;
+    /// assert_eq!(receiver.next().await?.footer("x-opt-checksum"), Some(0x2ab7.into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_footer<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
         self.footer.set(Value::symbol(name), value.into());

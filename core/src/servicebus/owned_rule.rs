@@ -48,11 +48,35 @@ struct Correlation {
 
 impl Rule {
     /// Its name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit")).list().await?;
+    /// assert_eq!(rules[0].name(), "$Default");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Which messages it takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Entity, RuleFilterRef, RuleRef};
+    /// # servicebus_simulation::example(async |client| {
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// rules.remove("$Default").await?;
+    /// rules.add(&RuleRef::new("big", RuleFilterRef::Sql("total >= 1000"))).await?;
+    /// assert_eq!(rules.list().await?[0].filter(), RuleFilterRef::Sql("total >= 1000"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn filter(&self) -> RuleFilterRef<'_> {
         match &self.filter {
             Filter::True => RuleFilterRef::True,
@@ -63,16 +87,50 @@ impl Rule {
     }
 
     /// A SQL action that changes them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Rule, RuleFilterRef, RuleRef};
+    /// let rule = Rule::from(RuleRef::new("all", RuleFilterRef::True).with_action("SET seen = TRUE"));
+    /// assert_eq!(rule.action(), Some("SET seen = TRUE"));
+    /// ```
     pub fn action(&self) -> Option<&str> {
         self.action.as_deref()
     }
 
     /// When it was created; set only by the service.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit")).list().await?;
+    /// assert!(rules[0].created_at().is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn created_at(&self) -> Option<Timestamp> {
         self.created_at
     }
 
     /// The same rule, borrowed: what [`RuleManager::add`](crate::client::RuleManager::add) takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Entity;
+    /// # servicebus_simulation::example(async |client| {
+    /// let audit = client.rule_manager(Entity::subscription("events", "audit"));
+    /// let all = client.rule_manager(Entity::subscription("events", "all"));
+    /// all.remove("$Default").await?;
+    /// for rule in audit.list().await? {
+    ///     all.add(&rule.as_rule()).await?;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn as_rule(&self) -> RuleRef<'_> {
         RuleRef { name: &self.name, filter: self.filter(), action: self.action(), created_at: self.created_at }
     }

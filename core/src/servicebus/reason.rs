@@ -6,6 +6,20 @@ use core::fmt;
 macro_rules! reasons {
     ($( $(#[$meta:meta])* $name:ident = $condition:literal, $status:literal, $sdk:literal, $transient:literal; )*) => {
         /// Why the service refused or ended something, by the names that users of the official SDKs know.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use servicebus_core::servicebus::Reason;
+        /// # servicebus_simulation::example(async |client| {
+        /// let letters = client.receiver("letters")?;
+        /// match letters.next().await {
+        ///     Err(error) if error.reason() == Some(Reason::EntityNotFound) => println!("there is no queue letters"),
+        ///     other => println!("{}", other?),
+        /// }
+        /// # Ok(())
+        /// # });
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
@@ -13,30 +27,75 @@ macro_rules! reasons {
 
         impl Reason {
             /// Every reason.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// let worth_a_retry = Reason::ALL.iter().filter(|reason| reason.is_transient()).count();
+            /// assert!(worth_a_retry < Reason::ALL.len());
+            /// ```
             pub const ALL: &'static [Self] = &[$( Self::$name, )*];
 
             /// The AMQP condition.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// assert_eq!(Reason::ServerBusy.condition(), "com.microsoft:server-busy");
+            /// ```
             pub const fn condition(self) -> &'static str {
                 match self { $( Self::$name => $condition, )* }
             }
 
             /// The status code that `$cbs` and `$management` use for it.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// assert_eq!(Reason::ServerBusy.status_code(), 503);
+            /// ```
             // docs/evidence/wire-protocol.md §6.2
             pub const fn status_code(self) -> u16 {
                 match self { $( Self::$name => $status, )* }
             }
 
             /// The exception or code of the official SDKs.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// assert_eq!(Reason::ServerBusy.sdk_name(), "ServiceBusServerBusyError");
+            /// ```
             pub const fn sdk_name(self) -> &'static str {
                 match self { $( Self::$name => $sdk, )* }
             }
 
             /// Whether trying again can help.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// assert!(Reason::ServerBusy.is_transient());
+            /// assert!(!Reason::EntityNotFound.is_transient());
+            /// ```
             pub const fn is_transient(self) -> bool {
                 match self { $( Self::$name => $transient, )* }
             }
 
             /// The reason for an AMQP condition; [`Reason::Other`] for one that is not known.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::Reason;
+            /// assert_eq!(Reason::from_condition("com.microsoft:server-busy"), Reason::ServerBusy);
+            /// assert_eq!(Reason::from_condition("com.contoso:closed"), Reason::Other);
+            /// ```
             pub fn from_condition(condition: &str) -> Self {
                 // A loop over the table: comparing with each in turn would be many times its code.
                 Self::ALL.iter().copied().find(|reason| reason.condition() == condition).unwrap_or(Self::Other)
@@ -123,6 +182,14 @@ reasons! {
 
 impl Reason {
     /// The reason for a response of `$cbs` or `$management`: its condition, or else its status code.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::Reason;
+    /// assert_eq!(Reason::from_status(404, None), Reason::EntityNotFound);
+    /// assert_eq!(Reason::from_status(410, Some("com.microsoft:session-lock-lost")), Reason::SessionLockLost);
+    /// ```
     pub fn from_status(status: u16, condition: Option<&str>) -> Self {
         let named = condition.map(Self::from_condition).filter(|reason| *reason != Self::Other);
         named.unwrap_or(match status {

@@ -6,6 +6,15 @@ use crate::random::Random;
 use crate::time::{Duration, Millis};
 
 /// How the waits grow.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{RetryMode, RetryPolicy};
+///
+/// let steady = RetryPolicy::new().with_mode(RetryMode::Fixed);
+/// assert_eq!(steady.mode, RetryMode::Fixed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryMode {
@@ -32,6 +41,17 @@ pub enum RetryMode {
 /// A call whose attempt was lost with the connection makes its pause as after any other failure, even where the connection
 /// is back sooner. With a time-out shorter than the pause it ends without another attempt: with the default policy a send by
 /// `sender.timeout(500 ms)` does not survive a lost connection. Give it more than `delay` and a fifth, or a shorter `delay`.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use servicebus_core::servicebus::RetryPolicy;
+///
+/// // Back within a second after an outage, at the price of more attempts.
+/// let eager = RetryPolicy::new().with_max_retries(60).with_max_delay(Duration::from_secs(1));
+/// # let _ = eager;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -79,6 +99,13 @@ impl RetryPolicy {
     }
 
     /// Sets the number of attempts after the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// assert_eq!(RetryPolicy::new().with_max_retries(10).max_retries, 10);
+    /// ```
     #[must_use]
     pub const fn with_max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
@@ -86,6 +113,15 @@ impl RetryPolicy {
     }
 
     /// Sets the first wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let quick = RetryPolicy::new().with_delay(Duration::from_millis(100));
+    /// assert_eq!(quick.delay, Duration::from_millis(100));
+    /// ```
     #[must_use]
     pub const fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -93,6 +129,15 @@ impl RetryPolicy {
     }
 
     /// Sets the longest wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let eager = RetryPolicy::new().with_max_delay(Duration::from_secs(2));
+    /// assert_eq!(eager.max_delay, Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub const fn with_max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
@@ -100,6 +145,15 @@ impl RetryPolicy {
     }
 
     /// Sets how the waits grow.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::{RetryMode, RetryPolicy};
+    /// let steady = RetryPolicy::new().with_mode(RetryMode::Fixed).with_delay(Duration::from_secs(5));
+    /// assert_eq!((steady.mode, steady.delay), (RetryMode::Fixed, Duration::from_secs(5)));
+    /// ```
     #[must_use]
     pub const fn with_mode(mut self, mode: RetryMode) -> Self {
         self.mode = mode;
@@ -107,6 +161,15 @@ impl RetryPolicy {
     }
 
     /// Sets how long one attempt may take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let short = RetryPolicy::new().with_try_timeout(Duration::from_secs(5));
+    /// assert_eq!(short.try_timeout, Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub const fn with_try_timeout(mut self, try_timeout: Duration) -> Self {
         self.try_timeout = try_timeout;
@@ -114,6 +177,15 @@ impl RetryPolicy {
     }
 
     /// No second attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let once = RetryPolicy::none().with_try_timeout(Duration::from_secs(5));
+    /// assert_eq!(once.max_retries, 0);
+    /// ```
     pub const fn none() -> Self {
         Self {
             max_retries: 0,

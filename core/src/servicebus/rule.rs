@@ -50,6 +50,13 @@ pub struct CorrelationRuleFilterRef<'a> {
 
 impl<'a> CorrelationRuleFilterRef<'a> {
     /// Takes every message until it compares something.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// assert_eq!(CorrelationRuleFilterRef::new().subject, None);
+    /// ```
     pub const fn new() -> Self {
         Self {
             correlation_id: None,
@@ -65,6 +72,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the correlation id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let answers = CorrelationRuleFilterRef::new().with_correlation_id("offer-3");
+    /// assert_eq!(answers.correlation_id, Some("offer-3"));
+    /// ```
     #[must_use]
     pub const fn with_correlation_id(mut self, correlation_id: &'a str) -> Self {
         self.correlation_id = Some(correlation_id);
@@ -72,6 +87,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the message id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let one = CorrelationRuleFilterRef::new().with_message_id("order-7");
+    /// assert_eq!(one.message_id, Some("order-7"));
+    /// ```
     #[must_use]
     pub const fn with_message_id(mut self, message_id: &'a str) -> Self {
         self.message_id = Some(message_id);
@@ -79,6 +102,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares where the message is meant to go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let warehouse = CorrelationRuleFilterRef::new().with_to("warehouse");
+    /// assert_eq!(warehouse.to, Some("warehouse"));
+    /// ```
     #[must_use]
     pub const fn with_to(mut self, to: &'a str) -> Self {
         self.to = Some(to);
@@ -86,6 +117,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares where replies go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let shop = CorrelationRuleFilterRef::new().with_reply_to("shop");
+    /// assert_eq!(shop.reply_to, Some("shop"));
+    /// ```
     #[must_use]
     pub const fn with_reply_to(mut self, reply_to: &'a str) -> Self {
         self.reply_to = Some(reply_to);
@@ -93,6 +132,25 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the subject.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{CorrelationRuleFilterRef, Entity, Message, RuleFilterRef, RuleRef};
+    /// # servicebus_simulation::example(async |client| {
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// rules.remove("$Default").await?;
+    /// let refunds = CorrelationRuleFilterRef::new().with_subject("refund");
+    /// rules.add(&RuleRef::new("refunds", RuleFilterRef::Correlation(refunds))).await?;
+    ///
+    /// let events = client.sender("events")?;
+    /// events.send(&Message::new("2 blue").with_subject("sale")).await?;
+    /// events.send(&Message::new("1 blue").with_subject("refund")).await?;
+    /// let audit = client.receiver(Entity::subscription("events", "audit"))?;
+    /// assert_eq!(audit.next().await?.text()?, "1 blue");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub const fn with_subject(mut self, subject: &'a str) -> Self {
         self.subject = Some(subject);
@@ -100,6 +158,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let contoso = CorrelationRuleFilterRef::new().with_session_id("contoso");
+    /// assert_eq!(contoso.session_id, Some("contoso"));
+    /// ```
     #[must_use]
     pub const fn with_session_id(mut self, session_id: &'a str) -> Self {
         self.session_id = Some(session_id);
@@ -107,6 +173,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the session of replies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let contoso = CorrelationRuleFilterRef::new().with_reply_to_session_id("contoso");
+    /// assert_eq!(contoso.reply_to_session_id, Some("contoso"));
+    /// ```
     #[must_use]
     pub const fn with_reply_to_session_id(mut self, reply_to_session_id: &'a str) -> Self {
         self.reply_to_session_id = Some(reply_to_session_id);
@@ -114,6 +188,14 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares the MIME type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let json = CorrelationRuleFilterRef::new().with_content_type("application/json");
+    /// assert_eq!(json.content_type, Some("application/json"));
+    /// ```
     #[must_use]
     pub const fn with_content_type(mut self, content_type: &'a str) -> Self {
         self.content_type = Some(content_type);
@@ -121,6 +203,15 @@ impl<'a> CorrelationRuleFilterRef<'a> {
     }
 
     /// Compares application properties.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::CorrelationRuleFilterRef;
+    /// let properties = [("country", "de".into()), ("express", true.into())];
+    /// let german = CorrelationRuleFilterRef::new().with_properties(&properties);
+    /// assert_eq!(german.properties.iter().count(), 2);
+    /// ```
     #[must_use]
     pub const fn with_properties(mut self, properties: &'a [(&'a str, Value<'a>)]) -> Self {
         self.properties = FilterProperties::Listed(properties);
@@ -130,6 +221,16 @@ impl<'a> CorrelationRuleFilterRef<'a> {
 
 /// Application properties of a filter: written from a slice, read as they came. They are equal with the same names and
 /// values in the same order.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::{CorrelationRuleFilterRef, FilterProperties};
+///
+/// let express = [("express", true.into())];
+/// let filter = CorrelationRuleFilterRef::new().with_properties(&express);
+/// assert_eq!(filter.properties, FilterProperties::Listed(&express));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum FilterProperties<'a> {
@@ -153,6 +254,16 @@ impl PartialEq for FilterProperties<'_> {
 
 impl<'a> FilterProperties<'a> {
     /// The properties in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::FilterProperties;
+    /// let express = [("express", true.into())];
+    /// for (name, value) in FilterProperties::Listed(&express).iter() {
+    ///     println!("{name} = {value:?}");
+    /// }
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let (listed, map) = match *self {
             Self::Listed(listed) => (listed, Map::EMPTY),
@@ -163,12 +274,36 @@ impl<'a> FilterProperties<'a> {
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::FilterProperties;
+    /// assert!(FilterProperties::default().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 }
 
 /// Which messages a rule takes.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::RuleFilterRef;
+///
+/// fn describe(filter: RuleFilterRef<'_>) -> String {
+///     match filter {
+///         RuleFilterRef::True => "everything".into(),
+///         RuleFilterRef::False => "nothing".into(),
+///         RuleFilterRef::Sql(expression) => format!("where {expression}"),
+///         RuleFilterRef::Correlation(filter) => format!("with subject {:?}", filter.subject),
+///         _ => "something else".into(),
+///     }
+/// }
+/// assert_eq!(describe(RuleFilterRef::Sql("total >= 1000")), "where total >= 1000");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RuleFilterRef<'a> {
@@ -183,6 +318,17 @@ pub enum RuleFilterRef<'a> {
 }
 
 /// A rule of a subscription.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::{Entity, RuleFilterRef, RuleRef};
+/// # servicebus_simulation::example(async |client| {
+/// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+/// rules.add(&RuleRef::new("big", RuleFilterRef::Sql("total >= 1000")).with_action("SET big = TRUE")).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RuleRef<'a> {
@@ -198,11 +344,27 @@ pub struct RuleRef<'a> {
 
 impl<'a> RuleRef<'a> {
     /// A rule without an action.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{RuleFilterRef, RuleRef};
+    /// let rule = RuleRef::new("big", RuleFilterRef::Sql("total >= 1000"));
+    /// assert_eq!((rule.name, rule.action), ("big", None));
+    /// ```
     pub const fn new(name: &'a str, filter: RuleFilterRef<'a>) -> Self {
         Self { name, filter, action: None, created_at: None }
     }
 
     /// Sets the SQL action.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{RuleFilterRef, RuleRef};
+    /// let rule = RuleRef::new("all", RuleFilterRef::True).with_action("SET seen = TRUE");
+    /// assert_eq!(rule.action, Some("SET seen = TRUE"));
+    /// ```
     #[must_use]
     pub const fn with_action(mut self, action: &'a str) -> Self {
         self.action = Some(action);

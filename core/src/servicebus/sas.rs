@@ -11,6 +11,14 @@ use hmac::{KeyInit, Mac, SimpleHmac};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 
 /// What a token starts with.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::sas;
+/// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+/// assert!(token.starts_with(sas::SCHEME));
+/// ```
 pub const SCHEME: &str = "SharedAccessSignature ";
 
 /// Feeds text to the signature as it is written.
@@ -46,6 +54,19 @@ fn base64(signature: [u8; 32]) -> [u8; 44] {
 ///
 /// # Errors
 /// When `out` has no room.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::sas;
+/// use servicebus_core::time::Timestamp;
+///
+/// let mut token = String::new();
+/// let end = Timestamp::from_secs(1_800_000_000);
+/// sas::sign("sb://contoso.servicebus.windows.net/orders", "Orders", "c2VjcmV0", end, &mut token)?;
+/// assert!(token.ends_with("&se=1800000000&skn=Orders"));
+/// # Ok::<(), std::fmt::Error>(())
+/// ```
 pub fn sign(
     audience: impl fmt::Display,
     key_name: &str,
@@ -83,6 +104,15 @@ fn fields(token: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 /// When a token ends; never, when it does not tell in a number (as the Python SDK reads it).
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::sas;
+/// # use servicebus_core::time::Timestamp;
+/// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+/// assert_eq!(sas::expiry(token), Timestamp::from_secs(1_800_000_000));
+/// ```
 pub fn expiry(token: &str) -> Timestamp {
     // The first of several counts.
     let told = fields(token).find_map(|(name, value)| value.filter(|_| name == "se"));
@@ -115,6 +145,22 @@ impl fmt::Display for Encoded<'_> {
 }
 
 /// A token taken apart.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::sas::{self, SharedAccessSignature};
+/// use servicebus_core::time::{Duration, Timestamp};
+///
+/// let (now, hour) = (Timestamp::from_secs(1_800_000_000), Duration::from_secs(3_600));
+/// let mut token = String::new();
+/// sas::sign("sb://contoso.servicebus.windows.net/orders", "Orders", "c2VjcmV0", now + hour, &mut token)?;
+///
+/// let signature = SharedAccessSignature::parse(&token)?;
+/// signature.verify("c2VjcmV0", now)?;
+/// assert!(signature.key_name_is("Orders"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct SharedAccessSignature<'a> {
     audience: &'a str,
@@ -134,6 +180,21 @@ impl fmt::Debug for SharedAccessSignature<'_> {
 }
 
 /// Why a token is refused.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::sas::{SasError, SharedAccessSignature};
+/// use servicebus_core::time::Timestamp;
+///
+/// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+/// let now = Timestamp::from_secs(1_700_000_000);
+/// match SharedAccessSignature::parse(token).and_then(|signature| signature.verify("c2VjcmV0", now)) {
+///     Ok(()) => println!("come in"),
+///     Err(SasError::Expired) => println!("ask for another token"),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -163,6 +224,13 @@ impl<'a> SharedAccessSignature<'a> {
     ///
     /// # Errors
     /// [`SasError::Malformed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::{SasError, SharedAccessSignature};
+    /// assert_eq!(SharedAccessSignature::parse("Bearer eyJhbGciOi").err(), Some(SasError::Malformed));
+    /// ```
     pub fn parse(token: &'a str) -> Result<Self, SasError> {
         let (mut audience, mut signature, mut expiry, mut key_name) = (None, None, None, None);
         for (name, value) in fields(token) {
@@ -183,12 +251,31 @@ impl<'a> SharedAccessSignature<'a> {
     }
 
     /// When the token ends; never, when its field is no number (as the Python SDK reads it).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::SharedAccessSignature;
+    /// # use servicebus_core::time::Timestamp;
+    /// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+    /// assert_eq!(SharedAccessSignature::parse(token)?.expiry(), Timestamp::from_secs(1_800_000_000));
+    /// # Ok::<(), servicebus_core::servicebus::sas::SasError>(())
+    /// ```
     pub fn expiry(&self) -> Timestamp {
         ends(self.expiry)
     }
 
     /// When the token ends, where its field is a second of the calendar in digits and nothing else: what a service goes
     /// by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::SharedAccessSignature;
+    /// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=soon&skn=Orders";
+    /// assert_eq!(SharedAccessSignature::parse(token)?.exact_expiry(), None);
+    /// # Ok::<(), servicebus_core::servicebus::sas::SasError>(())
+    /// ```
     pub fn exact_expiry(&self) -> Option<Timestamp> {
         let digits = !self.expiry.is_empty() && self.expiry.bytes().all(|byte| byte.is_ascii_digit());
         let seconds = self.expiry.parse().ok().filter(|_| digits)?;
@@ -196,16 +283,43 @@ impl<'a> SharedAccessSignature<'a> {
     }
 
     /// The audience, still percent-encoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::SharedAccessSignature;
+    /// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+    /// assert_eq!(SharedAccessSignature::parse(token)?.encoded_audience(), "sb%3A%2F%2Fcontoso");
+    /// # Ok::<(), servicebus_core::servicebus::sas::SasError>(())
+    /// ```
     pub fn encoded_audience(&self) -> &'a str {
         self.audience
     }
 
     /// The audience's characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::SharedAccessSignature;
+    /// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=Orders";
+    /// assert!(SharedAccessSignature::parse(token)?.audience().eq("sb://contoso".bytes()));
+    /// # Ok::<(), servicebus_core::servicebus::sas::SasError>(())
+    /// ```
     pub fn audience(&self) -> impl Iterator<Item = u8> + use<'a> {
         percent_decode_str(self.audience)
     }
 
     /// The key name's bytes. The Python SDK encodes it twice, which is undone here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::SharedAccessSignature;
+    /// let token = "SharedAccessSignature sr=sb%3A%2F%2Fcontoso&sig=c2ln&se=1800000000&skn=New%20orders";
+    /// assert!(SharedAccessSignature::parse(token)?.key_name_is("New orders"));
+    /// # Ok::<(), servicebus_core::servicebus::sas::SasError>(())
+    /// ```
     // docs/evidence/wire-protocol.md §2.3
     pub fn key_name_is(&self, name: &str) -> bool {
         let mut twice = [0u8; 256];
@@ -223,6 +337,19 @@ impl<'a> SharedAccessSignature<'a> {
     ///
     /// # Errors
     /// [`SasError::InvalidSignature`], [`SasError::Expired`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::sas::{self, SasError, SharedAccessSignature};
+    /// # use servicebus_core::time::Timestamp;
+    /// let mut token = String::new();
+    /// sas::sign("sb://contoso", "Orders", "c2VjcmV0", Timestamp::from_secs(1_800_000_000), &mut token)?;
+    /// let signature = SharedAccessSignature::parse(&token)?;
+    /// assert_eq!(signature.verify("c2VjcmV0", Timestamp::from_secs(1_799_999_999)), Ok(()));
+    /// assert_eq!(signature.verify("c2VjcmV0", Timestamp::from_secs(1_800_000_000)), Err(SasError::Expired));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(&self, key: &str, now: Timestamp) -> Result<(), SasError> {
         let mut encoded = [0u8; 64];
         let mut length = 0;

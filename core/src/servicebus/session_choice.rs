@@ -5,6 +5,22 @@ use crate::storage::Storage;
 use core::fmt;
 
 /// Which session a receiver is to take; once it is granted, which it has.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::SessionChoice;
+/// use servicebus_core::storage::Heap;
+///
+/// fn describe(choice: &SessionChoice<Heap>) -> String {
+///     match choice {
+///         SessionChoice::Named(id) => format!("the session {id}"),
+///         SessionChoice::NextAvailable => "any session".into(),
+///         SessionChoice::NonExclusive { .. } => "a session that others may take over".into(),
+///     }
+/// }
+/// assert_eq!(describe(&SessionChoice::Named("contoso".into())), "the session contoso");
+/// ```
 #[derive(Clone)]
 pub enum SessionChoice<S: Storage> {
     /// The one with this id.
@@ -23,6 +39,15 @@ pub enum SessionChoice<S: Storage> {
 
 impl<S: Storage> SessionChoice<S> {
     /// The session's id, where it is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::SessionChoice;
+    /// # use servicebus_core::storage::Heap;
+    /// assert_eq!(SessionChoice::<Heap>::Named("contoso".into()).id().map(String::as_str), Some("contoso"));
+    /// assert_eq!(SessionChoice::<Heap>::NextAvailable.id(), None);
+    /// ```
     pub fn id(&self) -> Option<&S::Text> {
         match self {
             Self::Named(id) => Some(id),
@@ -32,6 +57,14 @@ impl<S: Storage> SessionChoice<S> {
     }
 
     /// The token that takes the session over, where it is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::SessionChoice;
+    /// # use servicebus_core::storage::Heap;
+    /// assert_eq!(SessionChoice::<Heap>::Named("contoso".into()).token(), None);
+    /// ```
     pub fn token(&self) -> Option<LockToken> {
         match self {
             Self::NonExclusive { token, .. } => *token,

@@ -6,6 +6,20 @@ use crate::time::Timestamp;
 use core::fmt;
 
 /// A token from outside of the connection string, and its end.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::client::HeapToken;
+/// use servicebus_core::servicebus::Token;
+/// use servicebus_core::time::Timestamp;
+///
+/// /// A token of Entra ID, as its endpoint answers.
+/// fn read(access_token: String, expires_on: i64) -> HeapToken {
+///     Token::jwt(access_token, Timestamp::from_secs(expires_on))
+/// }
+/// # assert_eq!(read("eyJ0eXAiOi".into(), 1_800_000_000).expires_at(), Timestamp::from_secs(1_800_000_000));
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Token<P> {
@@ -37,16 +51,48 @@ impl<P: Payload> Token<P> {
 
 impl<P> Token<P> {
     /// A JSON web token and its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::HeapToken;
+    /// # use servicebus_core::time::Timestamp;
+    /// let token = HeapToken::jwt("eyJ0eXAiOi".to_owned(), Timestamp::from_secs(1_800_000_000));
+    /// assert!(matches!(token, HeapToken::Jwt { .. }));
+    /// ```
     pub fn jwt(text: impl Into<P>, expires_at: Timestamp) -> Self {
         Self::Jwt { text: text.into(), expires_at }
     }
 
     /// A shared access signature and its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::HeapToken;
+    /// # use servicebus_core::servicebus::sas;
+    /// # use servicebus_core::time::Timestamp;
+    /// let end = Timestamp::from_secs(1_800_000_000);
+    /// let mut text = String::new();
+    /// sas::sign("sb://contoso.servicebus.windows.net/orders", "Orders", "c2VjcmV0", end, &mut text)?;
+    /// let token = HeapToken::sas(text, end);
+    /// # let _ = token;
+    /// # Ok::<(), std::fmt::Error>(())
+    /// ```
     pub fn sas(text: impl Into<P>, expires_at: Timestamp) -> Self {
         Self::Sas { text: text.into(), expires_at }
     }
 
     /// When it ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::HeapToken;
+    /// # use servicebus_core::time::Timestamp;
+    /// let token = HeapToken::jwt("eyJ0eXAiOi".to_owned(), Timestamp::from_secs(1_800_000_000));
+    /// assert_eq!(token.expires_at(), Timestamp::from_secs(1_800_000_000));
+    /// ```
     pub fn expires_at(&self) -> Timestamp {
         match self {
             Self::Jwt { expires_at, .. } | Self::Sas { expires_at, .. } => *expires_at,

@@ -18,6 +18,18 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// How an administration client works.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use servicebus_core::client::administration::AdministrationOptions;
+/// use servicebus_core::servicebus::RetryPolicy;
+///
+/// let patient = RetryPolicy::new().with_max_retries(10).with_try_timeout(Duration::from_secs(20));
+/// let options = AdministrationOptions::new().with_retry(patient);
+/// assert_eq!(options.retry.max_retries, 10);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AdministrationOptions {
@@ -31,23 +43,57 @@ pub struct AdministrationOptions {
 
 impl AdministrationOptions {
     /// The newest version of the API and the retry policy of the official SDKs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::administration::AdministrationOptions;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// assert_eq!(AdministrationOptions::new().retry, RetryPolicy::new());
+    /// ```
     pub fn new() -> Self {
         Self { seed: seed(), ..Self::default() }
     }
 
     /// With another version of the API.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::administration::AdministrationOptions;
+    /// # use servicebus_core::servicebus::administration::ApiVersion;
+    /// let older = AdministrationOptions::new().with_api_version(ApiVersion::V2017_04);
+    /// assert_eq!(older.api_version, ApiVersion::V2017_04);
+    /// ```
     #[must_use]
     pub fn with_api_version(self, api_version: ApiVersion) -> Self {
         Self { api_version, ..self }
     }
 
     /// With another retry policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::administration::AdministrationOptions;
+    /// # use servicebus_core::servicebus::RetryPolicy;
+    /// let once = AdministrationOptions::new().with_retry(RetryPolicy::none());
+    /// assert_eq!(once.retry.max_retries, 0);
+    /// ```
     #[must_use]
     pub fn with_retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
     }
 
     /// With a seed for the pauses between attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::administration::AdministrationOptions;
+    /// let same_pauses_each_time = AdministrationOptions::new().with_seed(1);
+    /// assert_eq!(same_pauses_each_time.seed, 1);
+    /// ```
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
@@ -80,6 +126,20 @@ const fn seed() -> u64 {
 ///
 /// Cancel safety of every call that changes an entity: a dropped future may still have changed it. Calls that read lose
 /// nothing. Every call ends within the retry policy, or within [`timeout`](Self::timeout).
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{QueueDescription, RuleFilter};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// admin.create_if_missing(&QueueDescription::new("baskets").with_max_delivery_count(3)).await?;
+/// admin.topic("events").create_subscription_if_missing("big", RuleFilter::sql("total >= 1000")).await?;
+/// for queue in admin.list_queues().all().await? {
+///     println!("{}: at most {} deliveries", queue.name, queue.max_delivery_count);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 pub struct AdministrationClient<H, T> {
     shared: Arc<Shared<H, T>>,
     within: Option<Duration>,
@@ -117,6 +177,18 @@ impl<H: HttpClient + Default, T: Timer + Default> AdministrationClient<H, T> {
     ///
     /// # Errors
     /// A connection string that is not valid; the text names the key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_simulation::SimulatedAdministration as AdministrationClient;
+    ///
+    /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=Root;SharedAccessKey=key;UseDevelopmentEmulator=true";
+    /// let admin = AdministrationClient::connect(text)?;
+    /// assert!(AdministrationClient::connect("Endpoint=sb://localhost").is_err());
+    /// # let _ = admin;
+    /// # Ok::<(), servicebus_core::client::Error<servicebus_core::storage::Heap>>(())
+    /// ```
     pub fn connect(connection_string: impl AsRef<str>) -> Result<Self, Error<Heap>> {
         Self::connect_with(connection_string, AdministrationOptions::new(), H::default())
     }
@@ -127,6 +199,20 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
     ///
     /// # Errors
     /// A connection string that is not valid; the text names the key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_simulation::{SimulatedAdministration as AdministrationClient, SimulatedHttp as Http};
+    /// use servicebus_core::client::administration::AdministrationOptions;
+    /// use servicebus_core::servicebus::RetryPolicy;
+    ///
+    /// let options = AdministrationOptions::new().with_retry(RetryPolicy::none());
+    /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=Root;SharedAccessKey=key;UseDevelopmentEmulator=true";
+    /// let admin = AdministrationClient::connect_with(text, options, Http::default())?;
+    /// # let _ = admin;
+    /// # Ok::<(), servicebus_core::client::Error<servicebus_core::storage::Heap>>(())
+    /// ```
     pub fn connect_with(
         connection_string: impl AsRef<str>,
         options: AdministrationOptions,
@@ -141,6 +227,24 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
     /// `credential`, as those of a client for messages: a closure that returns a future, a
     /// [`Credential`](crate::client::Credential), or with feature `azure-identity` an `AzureCredential`. A token is
     /// kept until five minutes before its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_simulation::{SimulatedAdministration as AdministrationClient, SimulatedHttp as Http};
+    /// use servicebus_core::client::HeapToken;
+    /// use servicebus_core::client::administration::AdministrationOptions;
+    /// use servicebus_core::time::Timestamp;
+    ///
+    /// // The command line tool of Azure prints a token with its end.
+    /// let credential = || async {
+    ///     let (token, end) = ("eyJ0eXAiOi".to_owned(), Timestamp::from_secs(1_800_000_000));
+    ///     Ok::<_, std::io::Error>(HeapToken::jwt(token, end))
+    /// };
+    /// let (host, options) = ("contoso.servicebus.windows.net", AdministrationOptions::new());
+    /// let admin = AdministrationClient::for_namespace(host, credential, options, Http::default());
+    /// # let _ = admin;
+    /// ```
     #[cfg(feature = "std")]
     pub fn for_namespace(
         host: &str,
@@ -160,6 +264,29 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// A client for the namespace at this endpoint, whose tokens come from `credential`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::client::HeapToken;
+    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationOptions};
+    /// use servicebus_core::servicebus::administration::{Endpoint, shared_access_token};
+    /// # use servicebus_core::storage::Heap;
+    /// use servicebus_core::time::{Duration, Timestamp};
+    ///
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (http, timer, now) = (world.http(), world.runtime::<Heap>(), world.clock().utc);
+    /// let endpoint = Endpoint::new("localhost").with_port(5_300);
+    /// let audience = endpoint.audience();
+    /// let sign = move || {
+    ///     let token = shared_access_token(&audience, "RootManageSharedAccessKey", "SAS_KEY_VALUE", now);
+    ///     async move { Ok::<_, std::io::Error>(HeapToken::sas(token, now + Duration::from_secs(3_600))) }
+    /// };
+    /// let admin = AdministrationClient::with_credential(endpoint, sign, AdministrationOptions::new(), http, timer);
+    /// assert!(admin.queue_exists("orders").await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[cfg(feature = "std")]
     pub fn with_credential(
         endpoint: Endpoint,
@@ -175,6 +302,24 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// A client for the namespace of a connection string; see [`Endpoint::from_connection_string`] for how it names an
     /// emulator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationOptions};
+    /// use servicebus_core::servicebus::ConnectionString;
+    /// # use servicebus_core::storage::Heap;
+    ///
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let (http, timer) = (world.http(), world.runtime::<Heap>());
+    /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
+    ///     SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true";
+    /// let text = ConnectionString::parse(text)?;
+    /// let admin = AdministrationClient::from_connection_string(&text, AdministrationOptions::new(), http, timer);
+    /// assert!(admin.queue_exists("orders").await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn from_connection_string(
         text: &ConnectionString<'_>,
         options: AdministrationOptions,
@@ -187,6 +332,17 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// A clone whose calls end within this time, retries included; of a list, each page.
     ///
     /// A call that is ended by it is [`AdministrationError::Timeout`]. A change may have been made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Duration;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let orders = admin.timeout(Duration::from_secs(5)).get_queue("orders").await?;
+    /// # assert_eq!(orders.name, "orders");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn timeout(&self, within: Duration) -> Self {
         Self { shared: Arc::clone(&self.shared), within: Some(within) }
@@ -198,6 +354,17 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// Cancel safety: a dropped future has closed the client.
     ///
     /// Bound: one attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::administration::AdministrationError;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// admin.close().await;
+    /// assert!(matches!(admin.get_queue("orders").await, Err(AdministrationError::Closed)));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let closing = self.shared.http.close();
@@ -206,6 +373,16 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     }
 
     /// Whether the client or one of its clones was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// admin.clone().close().await;
+    /// assert!(admin.is_closed());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
     }
@@ -315,18 +492,16 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
     /// Creates a queue, topic, subscription or rule.
     ///
-    /// ```no_run
+    /// ```
     /// use core::time::Duration;
-    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
     /// use servicebus_core::servicebus::administration::{QueueDescription, QueueProperties};
     ///
-    /// # async fn example<H: HttpClient, T: Timer>(
-    /// #     admin: AdministrationClient<H, T>,
-    /// # ) -> Result<(), AdministrationError<H::Error>> {
-    /// let orders = QueueDescription::new("orders").with_lock_duration(Duration::from_secs(30));
-    /// let created: QueueProperties = admin.create(&orders).await?;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let baskets = QueueDescription::new("baskets").with_lock_duration(Duration::from_secs(30));
+    /// let created: QueueProperties = admin.create(&baskets).await?;
+    /// assert_eq!(created.lock_duration, Duration::from_secs(30));
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
     ///
     /// Cancel safety: a dropped future may still have created it.
@@ -364,6 +539,17 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     ///
     /// # Errors
     /// [`AdministrationError`]. A queue with the name of the new topic, or the other way round, counts as existing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::QueueDescription;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// assert!(admin.create_if_missing(&QueueDescription::new("baskets")).await?);
+    /// assert!(!admin.create_if_missing(&QueueDescription::new("baskets")).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_if_missing<D: EntityDescription>(
         &self,
         description: &D,
@@ -387,6 +573,18 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     ///
     /// # Errors
     /// [`AdministrationError`]; [`is_not_found`](AdministrationError::is_not_found) where the entity is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let mut orders = admin.get_queue("orders").await?;
+    /// orders.dead_lettering_on_message_expiration = true;
+    /// let orders = admin.update(&orders).await?;
+    /// assert!(orders.dead_lettering_on_message_expiration);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[doc(alias = "update_queue")]
     #[doc(alias = "update_topic")]
     #[doc(alias = "update_subscription")]
@@ -414,6 +612,22 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// # Errors
     /// [`AdministrationError`]; [`is_conflict`](AdministrationError::is_conflict) where the settings were changed in
     /// between: read them again. [`InvalidRequest::NoETag`] for settings that were not read by a get.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// loop {
+    ///     let mut orders = admin.get_queue("orders").await?;
+    ///     orders.max_delivery_count += 1;
+    ///     match admin.update_if_unchanged(&orders).await {
+    ///         Err(error) if error.is_conflict() => continue,
+    ///         other => break other?,
+    ///     }
+    /// };
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn update_if_unchanged<P: VersionedProperties>(
         &self,
         properties: &P,

@@ -5,6 +5,23 @@ use crate::servicebus::administration::{InvalidRequest, ResponseError, ServiceEr
 use core::fmt;
 
 /// Why an operation failed; `E` is the error of the HTTP client.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::client::administration::AdministrationError;
+/// # use servicebus_core::servicebus::administration::QueueDescription;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// match admin.create(&QueueDescription::new("orders")).await {
+///     Ok(_) => println!("created"),
+///     Err(error) if error.is_already_exists() => println!("there already"),
+///     Err(AdministrationError::Request(error)) => println!("not a queue: {error}"),
+///     Err(AdministrationError::Transport(_) | AdministrationError::Timeout) => println!("ask again"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdministrationError<E> {
@@ -27,6 +44,17 @@ pub enum AdministrationError<E> {
 
 impl<E> AdministrationError<E> {
     /// What kind of refusal it is, when the service refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::ServiceErrorKind;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let error = admin.get_queue("baskets").await.unwrap_err();
+    /// assert_eq!(error.kind(), Some(ServiceErrorKind::NotFound));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn kind(&self) -> Option<ServiceErrorKind> {
         match self {
             Self::Service(error) => Some(error.kind),
@@ -35,21 +63,72 @@ impl<E> AdministrationError<E> {
     }
 
     /// Whether the entity is not there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let orders = match admin.get_queue("baskets").await {
+    ///     Err(error) if error.is_not_found() => None,
+    ///     other => Some(other?),
+    /// };
+    /// assert_eq!(orders, None);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_not_found(&self) -> bool {
         self.kind() == Some(ServiceErrorKind::NotFound)
     }
 
     /// Whether the entity is there already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::QueueDescription;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let error = admin.create(&QueueDescription::new("orders")).await.unwrap_err();
+    /// assert!(error.is_already_exists());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_already_exists(&self) -> bool {
         self.kind() == Some(ServiceErrorKind::AlreadyExists)
     }
 
     /// Whether the entity was changed since its settings were read, or is being changed by another request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let admin = world.administration();
+    /// let before = admin.get_queue("orders").await?;
+    /// # world.sleep(std::time::Duration::from_secs(1)).await;
+    /// admin.update(&before).await?;
+    /// let error = admin.update_if_unchanged(&before).await.unwrap_err();
+    /// assert!(error.is_conflict());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_conflict(&self) -> bool {
         matches!(self.kind(), Some(ServiceErrorKind::PreconditionFailed | ServiceErrorKind::Conflict))
     }
 
     /// Whether trying again can help. The client has tried as often as its retry policy says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::time::Duration;
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let admin = world.administration();
+    /// # world.set_reachable(false);
+    /// let error = admin.timeout(Duration::from_secs(5)).get_queue("orders").await.unwrap_err();
+    /// assert!(error.is_transient());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Service(error) => error.is_transient(),

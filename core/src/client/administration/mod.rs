@@ -25,6 +25,37 @@ pub use pages::Pages;
 pub use scoped::{SubscriptionAdministration, TopicAdministration};
 
 /// Makes HTTP requests.
+///
+/// # Examples
+///
+/// ```
+/// use core::convert::Infallible;
+/// use servicebus_core::client::administration::HttpClient;
+/// use servicebus_core::servicebus::administration::service::write_error;
+/// use servicebus_core::servicebus::administration::{Endpoint, Headers, Request, Response};
+///
+/// /// A service without entities, for tests.
+/// struct Nothing;
+///
+/// impl HttpClient for Nothing {
+///     type Error = Infallible;
+///
+///     async fn send(&self, _: &Endpoint, _: Request) -> Result<Response, Infallible> {
+///         let body = write_error(404, "there is nothing here").into_bytes();
+///         Ok(Response { status: 404, headers: Headers::new(), body })
+///     }
+/// }
+/// # servicebus_simulation::example_in_world(async |world| {
+/// # use servicebus_core::client::administration::{AdministrationClient, AdministrationOptions};
+/// # use servicebus_core::servicebus::ConnectionString;
+/// # use servicebus_core::storage::Heap;
+/// # let text = ConnectionString::parse(servicebus_simulation::CONNECTION_STRING)?;
+/// # let timer = world.runtime::<Heap>();
+/// # let admin = AdministrationClient::from_connection_string(&text, AdministrationOptions::new(), Nothing, timer);
+/// # assert!(!admin.queue_exists("orders").await?);
+/// # Ok(())
+/// # });
+/// ```
 pub trait HttpClient {
     /// Why there was no response.
     type Error: core::error::Error;
@@ -43,6 +74,27 @@ pub trait HttpClient {
 }
 
 /// Tells the time and waits. Every [`Runtime`] does.
+///
+/// # Examples
+///
+/// ```
+/// use core::future::ready;
+/// use servicebus_core::client::administration::Timer;
+/// use servicebus_core::time::{Duration, Timestamp};
+///
+/// /// The clock of a test: every wait is over at once.
+/// struct Hurry;
+///
+/// impl Timer for Hurry {
+///     fn utc(&self) -> Timestamp {
+///         Timestamp::from_secs(1_800_000_000)
+///     }
+///
+///     fn sleep(&self, _: Duration) -> impl Future<Output = ()> {
+///         ready(())
+///     }
+/// }
+/// ```
 pub trait Timer {
     /// The time of day, for tokens.
     fn utc(&self) -> Timestamp;

@@ -25,6 +25,18 @@ enum Next {
 /// A list that is read page by page: with [`next_page`](Self::next_page), all at once with [`all`](Self::all), or as a
 /// stream of entities (`stream`, with the feature of that name). Entities that are created or deleted meanwhile may be
 /// missed or listed twice.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let mut pages = admin.list_queues().with_page_size(2);
+/// while let Some(queues) = pages.next_page().await? {
+///     println!("{}", queues.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>().join(", "));
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Pages<H, T, E> {
     client: AdministrationClient<H, T>,
@@ -49,6 +61,16 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     }
 
     /// Sets how many entries a page has: 1 to 100, 100 by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let first = admin.list_queues().with_page_size(1).next_page().await?;
+    /// assert_eq!(first.map(|queues| queues.len()), Some(1));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn with_page_size(self, page_size: u32) -> Self {
         Self { page_size: page_size.clamp(1, PAGE_SIZE), ..self }
@@ -62,6 +84,17 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     ///
     /// # Errors
     /// [`AdministrationError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let mut pages = admin.list_topics();
+    /// assert_eq!(pages.next_page().await?.map(|topics| topics.len()), Some(1));
+    /// assert_eq!(pages.next_page().await?, None);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn next_page(&mut self) -> Result<Option<Vec<E>>, AdministrationError<H::Error>> {
         // A handle of its own, so that the request does not borrow what the answer changes.
         let client = self.client.clone();
@@ -93,6 +126,16 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     ///
     /// # Errors
     /// [`AdministrationError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let queues = admin.list_queues().all().await?;
+    /// assert_eq!(queues.len(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn all(mut self) -> Result<Vec<E>, AdministrationError<H::Error>> {
         let mut entries = Vec::new();
         while let Some(page) = self.next_page().await? {
@@ -107,22 +150,17 @@ impl<H: HttpClient, T: Timer, E: FromEntry> Pages<H, T, E> {
     ///
     /// It is `Unpin`, owns a handle of the client, and can be sent to other threads where the HTTP client can.
     ///
-    /// ```no_run
+    /// ```
     /// use core::pin::Pin;
     /// use futures_core::Stream;
-    /// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
     ///
-    /// # async fn example<H: HttpClient, T: Timer>(
-    /// #     admin: AdministrationClient<H, T>,
-    /// # ) -> Result<(), AdministrationError<H::Error>> {
+    /// # servicebus_simulation::administration_example(async |admin| {
     /// let mut queues = admin.list_queues().stream();
     /// while let Some(queue) = core::future::poll_fn(|cx| Pin::new(&mut queues).poll_next(cx)).await {
-    ///     let queue = queue?;
-    ///     // …
-    /// #   let _ = queue;
+    ///     println!("{}", queue?.name);
     /// }
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
     #[cfg(feature = "stream")]
     pub fn stream(

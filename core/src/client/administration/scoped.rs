@@ -8,12 +8,36 @@ use alloc::string::String;
 use core::fmt;
 
 /// The subscriptions of a topic: [`AdministrationClient::topic`]. A cheap handle; it asks the service for nothing.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::RuleFilter;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let events = admin.topic("events");
+/// events.create_subscription_if_missing("big", RuleFilter::sql("total >= 1000")).await?;
+/// assert_eq!(events.list_subscriptions().all().await?.len(), 3);
+/// # Ok(())
+/// # });
+/// ```
 pub struct TopicAdministration<H, T> {
     client: AdministrationClient<H, T>,
     topic: String,
 }
 
 /// The rules of a subscription: [`TopicAdministration::subscription`]. A cheap handle; it asks the service for nothing.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::RuleFilter;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let audit = admin.topic("events").subscription("audit");
+/// audit.create_rule("big", RuleFilter::sql("total >= 1000")).await?;
+/// assert_eq!(audit.list_rules().all().await?.len(), 2);
+/// # Ok(())
+/// # });
+/// ```
 pub struct SubscriptionAdministration<H, T> {
     client: AdministrationClient<H, T>,
     topic: String,
@@ -46,6 +70,18 @@ impl<H, T> fmt::Debug for SubscriptionAdministration<H, T> {
 
 impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
     /// The topic of this name, whether it is there or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let events = admin.topic("events");
+    /// for subscription in events.list_subscriptions().all().await? {
+    ///     println!("{}", subscription.name);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn topic(&self, name: impl Into<String>) -> TopicAdministration<H, T> {
         TopicAdministration { client: self.clone(), topic: name.into() }
     }
@@ -53,6 +89,16 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
 
 impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     /// The subscription of this name, whether it is there or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let audit = admin.topic("events").subscription("audit");
+    /// assert_eq!(audit.list_rules().all().await?[0].name, "$Default");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn subscription(&self, name: impl Into<String>) -> SubscriptionAdministration<H, T> {
         let (client, topic) = (self.client.clone(), self.topic.clone());
         SubscriptionAdministration { client, topic, subscription: name.into() }
@@ -74,6 +120,17 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     ///
     /// # Errors
     /// As [`AdministrationClient::create`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::RuleFilter;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let big = admin.topic("events").create_subscription("big", RuleFilter::sql("total >= 1000")).await?;
+    /// assert_eq!(big.max_delivery_count, 10);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_subscription(
         &self,
         name: &str,
@@ -94,6 +151,18 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     ///
     /// # Errors
     /// As [`AdministrationClient::create_if_missing`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::RuleFilter;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let events = admin.topic("events");
+    /// assert!(!events.create_subscription_if_missing("audit", RuleFilter::True).await?);
+    /// assert!(events.create_subscription_if_missing("big", RuleFilter::sql("total >= 1000")).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_subscription_if_missing(
         &self,
         name: &str,
@@ -103,6 +172,17 @@ impl<H: HttpClient, T: Timer> TopicAdministration<H, T> {
     }
 
     /// The topic's subscriptions, by name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let names: Vec<String> =
+    ///     admin.topic("events").list_subscriptions().all().await?.into_iter().map(|audit| audit.name).collect();
+    /// assert_eq!(names, ["all", "audit"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn list_subscriptions(&self) -> Pages<H, T, SubscriptionProperties> {
         self.client.list_subscriptions(&self.topic)
     }
@@ -124,6 +204,19 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
     ///
     /// # Errors
     /// As [`AdministrationClient::create`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CorrelationRuleFilter, DEFAULT_RULE_NAME};
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let refunds = CorrelationRuleFilter::new().with_subject("refund");
+    /// admin.topic("events").subscription("audit").create_rule("refunds", refunds).await?;
+    /// // The subscription starts with a rule that takes everything.
+    /// admin.delete_rule("events", "audit", DEFAULT_RULE_NAME).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_rule(
         &self,
         name: &str,
@@ -143,6 +236,18 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
     ///
     /// # Errors
     /// As [`AdministrationClient::create_if_missing`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::RuleFilter;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let audit = admin.topic("events").subscription("audit");
+    /// assert!(audit.create_rule_if_missing("big", RuleFilter::sql("total >= 1000")).await?);
+    /// assert!(!audit.create_rule_if_missing("big", RuleFilter::sql("total >= 5000")).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_rule_if_missing(
         &self,
         name: &str,
@@ -152,6 +257,15 @@ impl<H: HttpClient, T: Timer> SubscriptionAdministration<H, T> {
     }
 
     /// The subscription's rules, by name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// assert_eq!(admin.topic("events").subscription("audit").list_rules().all().await?[0].name, "$Default");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn list_rules(&self) -> Pages<H, T, RuleProperties> {
         self.client.list_rules(&self.topic, &self.subscription)
     }

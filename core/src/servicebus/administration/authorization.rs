@@ -10,6 +10,17 @@ use core::fmt;
 
 names! {
     /// What a key permits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::servicebus::administration::{AccessRights, AuthorizationRule, QueueDescription};
+    ///
+    /// let shop = AuthorizationRule::new("shop", [AccessRights::Send]);
+    /// let warehouse = AuthorizationRule::new("warehouse", [AccessRights::Listen]);
+    /// let orders = QueueDescription::new("orders").with_authorization_rules(vec![shop, warehouse]);
+    /// # let _ = orders;
+    /// ```
     pub enum AccessRights {
         /// Changing the entity; includes the other two.
         Manage = "Manage",
@@ -18,10 +29,22 @@ names! {
         /// Receiving from it.
         Listen = "Listen",
     }
-    unknown None
+    unknown None, such as Listen
 }
 
 /// A pair of keys and what they permit. An entity has at most 12 of them; `Manage` comes with `Send` and `Listen`.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{AccessRights, AuthorizationRule, QueueDescription};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let shop = AuthorizationRule::new("shop", [AccessRights::Send]);
+/// let created = admin.create(&QueueDescription::new("baskets").with_authorization_rules(vec![shop])).await?;
+/// assert!(created.authorization_rules[0].primary_key.is_some());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthorizationRule {
@@ -45,6 +68,14 @@ pub struct AuthorizationRule {
 
 impl AuthorizationRule {
     /// A rule whose keys the service makes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{AccessRights, AuthorizationRule};
+    /// let all = AuthorizationRule::new("root", [AccessRights::Manage, AccessRights::Send, AccessRights::Listen]);
+    /// assert_eq!(all.key_name, "root");
+    /// ```
     pub fn new(key_name: impl Into<String>, rights: impl IntoIterator<Item = AccessRights>) -> Self {
         Self {
             claim_type: "SharedAccessKey".into(),
@@ -59,6 +90,16 @@ impl AuthorizationRule {
     }
 
     /// With keys of the caller's own: base64 of 32 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{AccessRights, AuthorizationRule};
+    /// let one = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    /// let two = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+    /// let shop = AuthorizationRule::new("shop", [AccessRights::Send]).with_keys(one, two);
+    /// assert_eq!(shop.primary_key.as_deref(), Some(one));
+    /// ```
     #[must_use]
     pub fn with_keys(mut self, primary: impl Into<String>, secondary: impl Into<String>) -> Self {
         self.primary_key = Some(primary.into());

@@ -12,6 +12,30 @@ use alloc::string::String;
 
 /// A queue, topic, subscription or rule to create: [`QueueDescription`](super::QueueDescription),
 /// [`TopicDescription`](super::TopicDescription), [`SubscriptionDescription`], [`RuleDescription`].
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
+/// use servicebus_core::servicebus::administration::EntityDescription;
+///
+/// /// Creates what is missing of a program's own entities.
+/// async fn deploy<H: HttpClient, T: Timer, D: EntityDescription>(
+///     admin: &AdministrationClient<H, T>,
+///     descriptions: &[D],
+/// ) -> Result<(), AdministrationError<H::Error>> {
+///     for description in descriptions {
+///         admin.create_if_missing(description).await?;
+///     }
+///     Ok(())
+/// }
+/// # use servicebus_core::servicebus::administration::QueueDescription;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// # deploy(&admin, &[QueueDescription::new("baskets"), QueueDescription::new("orders")]).await?;
+/// # assert!(admin.queue_exists("baskets").await?);
+/// # Ok(())
+/// # });
+/// ```
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityDescription: Creates {
     /// The settings of the entity once it is there.
@@ -28,14 +52,54 @@ pub(crate) trait Creates {
 
 /// The settings of a queue, topic or subscription, which can be changed: [`QueueProperties`], [`TopicProperties`],
 /// [`SubscriptionProperties`].
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::client::administration::{AdministrationClient, AdministrationError, HttpClient, Timer};
+/// use servicebus_core::servicebus::administration::EntityProperties;
+///
+/// async fn save<H: HttpClient, T: Timer, P: EntityProperties>(
+///     admin: &AdministrationClient<H, T>,
+///     settings: &P,
+/// ) -> Result<P, AdministrationError<H::Error>> {
+///     admin.update(settings).await
+/// }
+/// # servicebus_simulation::administration_example(async |admin| {
+/// # save(&admin, &admin.get_queue("orders").await?).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityProperties: Changes + FromEntry {}
 
 /// [`EntityProperties`] whose version the service names: [`QueueProperties`] and [`TopicProperties`]. A subscription
 /// has none of its own, since the service sends its topic's ETag with it.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::VersionedProperties;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let orders = admin.get_queue("orders").await?;
+/// println!("{:?}", VersionedProperties::etag(&orders));
+/// # assert!(orders.etag.is_some());
+/// # Ok(())
+/// # });
+/// ```
 // docs/evidence/service-evidence.md §13.3
 pub trait VersionedProperties: EntityProperties {
     /// The version that was read; `None` unless a get brought these settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::VersionedProperties;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// assert!(VersionedProperties::etag(&admin.get_queue("orders").await?).is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     fn etag(&self) -> Option<&ETag>;
 }
 
@@ -118,6 +182,18 @@ impl SubscriptionDescription {
 
 /// A rule to create. A subscription starts with the rule `$Default`, which takes every message: delete it, or
 /// start with another one ([`SubscriptionDescription::with_filter`]), so that others count.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{RuleDescription, RuleFilter};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let big = RuleDescription::new("events", "audit", "big").with_filter(RuleFilter::sql("total >= 1000"));
+/// admin.create(&big).await?;
+/// assert!(admin.rule_exists("events", "audit", "big").await?);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RuleDescription {
@@ -133,6 +209,14 @@ pub struct RuleDescription {
 
 impl RuleDescription {
     /// A rule of this name that takes every message and does nothing to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{RuleDescription, RuleFilter};
+    /// let all = RuleDescription::new("events", "audit", "all");
+    /// assert_eq!(all.options.filter, RuleFilter::True);
+    /// ```
     pub fn new(topic_name: impl Into<String>, subscription_name: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             topic_name: topic_name.into(),
@@ -143,6 +227,14 @@ impl RuleDescription {
     }
 
     /// Which messages it takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{RuleDescription, RuleFilter};
+    /// let big = RuleDescription::new("events", "audit", "big").with_filter(RuleFilter::sql("total >= 1000"));
+    /// assert_eq!(big.options.filter, RuleFilter::sql("total >= 1000"));
+    /// ```
     #[must_use]
     pub fn with_filter(mut self, filter: impl Into<RuleFilter>) -> Self {
         self.options = self.options.with_filter(filter);
@@ -150,6 +242,14 @@ impl RuleDescription {
     }
 
     /// What it does to them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{RuleDescription, SqlRuleAction};
+    /// let seen = RuleDescription::new("events", "audit", "all").with_action(SqlRuleAction::new("SET seen = TRUE"));
+    /// assert_eq!(seen.options.action, Some(SqlRuleAction::new("SET seen = TRUE")));
+    /// ```
     #[must_use]
     pub fn with_action(mut self, action: SqlRuleAction) -> Self {
         self.options = self.options.with_action(action);

@@ -9,6 +9,18 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// The settings of one kind of entity: what a client may send. A setting that is `None` is not written.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{Description, EntityOptions, EntityState};
+///
+/// /// A description of an entity that nobody has used yet.
+/// fn unused<O: EntityOptions>(options: O) -> Description<O> {
+///     Description::new(options, EntityState { message_count: Some(0), ..EntityState::default() })
+/// }
+/// # unused(servicebus_core::servicebus::administration::CreateQueueOptions::new());
+/// ```
 #[allow(private_bounds, reason = "nobody else describes entities")]
 pub trait EntityOptions: Sealed + Default + Clone {}
 
@@ -30,6 +42,17 @@ pub(super) trait Sealed: Sized {
 }
 
 /// The service's information about an entity beyond its settings. Missing elements are `None`.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::EntityState;
+/// use servicebus_core::time::Timestamp;
+///
+/// let created = Some(Timestamp::from_secs(1_800_000_000));
+/// let state = EntityState { message_count: Some(7), created_at: created, ..EntityState::default() };
+/// # let _ = state;
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntityState {
     /// Bytes that the entity's messages take.
@@ -112,6 +135,16 @@ pub(super) fn put<T: ElementValue>(
 }
 
 /// A queue, topic or subscription as one side sends it to the other.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{CreateQueueOptions, Description, EntityState};
+///
+/// let options = CreateQueueOptions::new().with_max_delivery_count(3);
+/// let description = Description::new(options, EntityState { message_count: Some(7), ..EntityState::default() });
+/// assert_eq!(description.options.max_delivery_count, Some(3));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description<O> {
     /// The settings.
@@ -126,6 +159,14 @@ pub struct Description<O> {
 #[allow(private_bounds, reason = "see EntityOptions")]
 impl<O: EntityOptions> Description<O> {
     /// A description of these settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CreateTopicOptions, Description, EntityState};
+    /// let description = Description::new(CreateTopicOptions::new(), EntityState::default());
+    /// assert!(description.elements.is_empty());
+    /// ```
     pub fn new(options: O, state: EntityState) -> Self {
         Self { options, state, elements: Vec::new() }
     }
@@ -159,15 +200,15 @@ impl<O: EntityOptions> Description<O> {
 macro_rules! entity {
     (
         $(#[$options_meta:meta])* options $Options:ident;
-        $(#[$description_meta:meta])* description $Description:ident created by $create:ident;
+        $(#[$description_meta:meta])* description $Description:ident created by $create:ident, such as $such_as:tt;
         $(#[$properties_meta:meta])* properties $Properties:ident { $( $(#[$identity_meta:meta])* $identity:ident, )+ }
         element $element:literal;
         $( version $etag:ident; )?
         timestamps $timestamps:ident;
         request $request:expr;
         response $response:expr;
-        settings { $( $(#[$meta:meta])* $field:ident, $with_field:ident: $Type:ty = $name:literal, default $default:expr; )* }
-        optional { $( $(#[$optional_meta:meta])* $optional:ident, $with_optional:ident: $Optional:ty = $optional_name:literal; )* }
+        settings { $( $(#[$meta:meta])* $field:ident, $with_field:ident: $Type:ty = $name:literal, default $default:expr, such as $example:expr; )* }
+        optional { $( $(#[$optional_meta:meta])* $optional:ident, $with_optional:ident($Parameter:ty): $Optional:ty = $optional_name:literal, such as $optional_example:expr => $optional_found:expr; )* }
         $( creation { $( $(#[$creation_meta:meta])* $creation:ident, $with_creation:ident: $Creation:ty = $creation_name:literal; )* } )?
     ) => {
         $(#[$options_meta])*
@@ -181,13 +222,51 @@ macro_rules! entity {
 
         impl $Options {
             /// The service's defaults.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::", stringify!($Options), ";")]
+            ///
+            #[doc = concat!("assert_eq!(", stringify!($Options), "::new(), ", stringify!($Options), "::default());")]
+            /// ```
             pub fn new() -> Self {
                 Self::default()
             }
 
-            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.$field = Some(value); self } )*
-            $( $(#[$optional_meta])* #[must_use] pub fn $with_optional(mut self, value: impl Into<$Optional>) -> Self { self.$optional = Some(value.into()); self } )*
-            $($( $(#[$creation_meta])* #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.$creation = Some(value); self } )*)?
+            $( $(#[$meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use core::time::Duration;
+            /// # use servicebus_core::servicebus::administration::*;
+            #[doc = concat!("let options = ", stringify!($Options), "::new().", stringify!($with_field), "(", stringify!($example), ");")]
+            #[doc = concat!("assert_eq!(options.", stringify!($field), ", Some(", stringify!($example), "));")]
+            /// ```
+            #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.$field = Some(value); self } )*
+            $( $(#[$optional_meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use core::time::Duration;
+            /// # use servicebus_core::servicebus::administration::*;
+            #[doc = concat!("let options = ", stringify!($Options), "::new().", stringify!($with_optional), "(", stringify!($optional_example), ");")]
+            #[doc = concat!("assert_eq!(options.", stringify!($optional), ", Some(", stringify!($optional_found), "));")]
+            /// ```
+            #[must_use] pub fn $with_optional(mut self, value: $Parameter) -> Self { self.$optional = Some(value.into()); self } )*
+            $($( $(#[$creation_meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::administration::*;
+            /// let big = CreateRuleOptions::new().with_filter(RuleFilter::sql("total >= 1000"));
+            #[doc = concat!("let options = ", stringify!($Options), "::new().", stringify!($with_creation), "(RuleProperties::new(\"big\", big));")]
+            #[doc = concat!("assert!(options.", stringify!($creation), ".is_some());")]
+            /// ```
+            #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.$creation = Some(value); self } )*)?
         }
 
         impl $crate::servicebus::administration::description::EntityOptions for $Options {}
@@ -236,17 +315,66 @@ macro_rules! entity {
 
         impl $Description {
             /// An entity of this name with the service's defaults.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::{", stringify!($Options), ", ", stringify!($Description), "};")]
+            ///
+            #[doc = concat!("let description = ", stringify!($Description), "::new", stringify!($such_as), ";")]
+            #[doc = concat!("assert_eq!(description.options, ", stringify!($Options), "::new());")]
+            /// ```
             pub fn new($( $identity: impl Into<alloc::string::String>, )+) -> Self {
                 Self { $( $identity: $identity.into(), )+ options: $Options::new() }
             }
 
             /// Sets all settings at once.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::{", stringify!($Options), ", ", stringify!($Description), "};")]
+            ///
+            #[doc = concat!("let usual = ", stringify!($Options), "::new().with_user_metadata(\"of the shop\");")]
+            #[doc = concat!("let description = ", stringify!($Description), "::new", stringify!($such_as), ".with_options(usual.clone());")]
+            /// assert_eq!(description.options, usual);
+            /// ```
             #[must_use]
             pub fn with_options(mut self, options: $Options) -> Self { self.options = options; self }
 
-            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.options.$field = Some(value); self } )*
-            $( $(#[$optional_meta])* #[must_use] pub fn $with_optional(mut self, value: impl Into<$Optional>) -> Self { self.options.$optional = Some(value.into()); self } )*
-            $($( $(#[$creation_meta])* #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.options.$creation = Some(value); self } )*)?
+            $( $(#[$meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use core::time::Duration;
+            /// # use servicebus_core::servicebus::administration::*;
+            #[doc = concat!("let description = ", stringify!($Description), "::new", stringify!($such_as), ".", stringify!($with_field), "(", stringify!($example), ");")]
+            #[doc = concat!("assert_eq!(description.options.", stringify!($field), ", Some(", stringify!($example), "));")]
+            /// ```
+            #[must_use] pub fn $with_field(mut self, value: $Type) -> Self { self.options.$field = Some(value); self } )*
+            $( $(#[$optional_meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use core::time::Duration;
+            /// # use servicebus_core::servicebus::administration::*;
+            #[doc = concat!("let description = ", stringify!($Description), "::new", stringify!($such_as), ".", stringify!($with_optional), "(", stringify!($optional_example), ");")]
+            #[doc = concat!("assert_eq!(description.options.", stringify!($optional), ", Some(", stringify!($optional_found), "));")]
+            /// ```
+            #[must_use] pub fn $with_optional(mut self, value: $Parameter) -> Self { self.options.$optional = Some(value.into()); self } )*
+            $($( $(#[$creation_meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::administration::*;
+            /// let big = CreateRuleOptions::new().with_filter(RuleFilter::sql("total >= 1000"));
+            #[doc = concat!("let description = ", stringify!($Description), "::new", stringify!($such_as), ".", stringify!($with_creation), "(RuleProperties::new(\"big\", big));")]
+            #[doc = concat!("assert!(description.options.", stringify!($creation), ".is_some());")]
+            /// ```
+            #[must_use] pub fn $with_creation(mut self, value: $Creation) -> Self { self.options.$creation = Some(value); self } )*)?
         }
 
         impl $crate::servicebus::administration::EntityDescription for $Description {
@@ -294,6 +422,16 @@ macro_rules! entity {
 
         impl $Properties {
             /// The properties of an entity with these settings, with defaults for the others.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::{", stringify!($Options), ", ", stringify!($Properties), "};")]
+            ///
+            #[doc = concat!("let options = ", stringify!($Options), "::new().with_user_metadata(\"of the shop\");")]
+            #[doc = concat!("let properties = ", stringify!($Properties), "::new(", $( "\"", stringify!($identity), "\", ", )+ "options);")]
+            /// assert_eq!(properties.user_metadata.as_deref(), Some("of the shop"));
+            /// ```
             pub fn new($( $identity: impl Into<alloc::string::String>, )+ options: $Options) -> Self {
                 Self {
                     $( $identity: $identity.into(), )+

@@ -7,6 +7,18 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 /// An element of a description whose text is no value of its type.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::{BodyError, read_body};
+///
+/// let body = "<entry xmlns='http://www.w3.org/2005/Atom'><content><QueueDescription \
+///     xmlns='http://schemas.microsoft.com/netservices/2010/10/servicebus/connect'>\
+///     <MaxDeliveryCount>often</MaxDeliveryCount></QueueDescription></content></entry>";
+/// let Err(BodyError::Element(invalid)) = read_body(body.as_bytes()) else { panic!("it has no number") };
+/// assert_eq!((invalid.element.as_str(), invalid.text.as_str()), ("MaxDeliveryCount", "often"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidElement {
@@ -134,7 +146,7 @@ impl Scalar for Timestamp {
 
 /// An enumeration that is written by name.
 macro_rules! names {
-    ($(#[$meta:meta])* pub enum $Name:ident { $( $(#[$doc:meta])* $Variant:ident = $text:literal, )* } unknown $unknown:expr) => {
+    ($(#[$meta:meta])* pub enum $Name:ident { $( $(#[$doc:meta])* $Variant:ident = $text:literal, )* } unknown $unknown:expr, such as $Shown:ident) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -142,11 +154,29 @@ macro_rules! names {
 
         impl $Name {
             /// The name that the service uses.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::", stringify!($Name), ";")]
+            ///
+            #[doc = concat!("assert_eq!(", stringify!($Name), "::", stringify!($Shown), ".as_str(), \"", stringify!($Shown), "\");")]
+            /// ```
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$Variant => $text, )* }
             }
 
             /// The value of a name; `None` for one that is not known.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::", stringify!($Name), ";")]
+            ///
+            #[doc = concat!("let known = ", stringify!($Name), "::from_name(\"", stringify!($Shown), "\");")]
+            #[doc = concat!("assert_eq!(known, Some(", stringify!($Name), "::", stringify!($Shown), "));")]
+            #[doc = concat!("assert_eq!(", stringify!($Name), "::from_name(\"?\"), None);")]
+            /// ```
             pub fn from_name(name: &str) -> Option<Self> {
                 match name.trim() { $( $text => Some(Self::$Variant), )* _ => None }
             }

@@ -9,6 +9,19 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 /// The kind of a request: the same status has different meanings.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{
+///     Headers, Operation, Response, ServiceError, ServiceErrorKind,
+/// };
+///
+/// let refusal = Response { status: 409, headers: Headers::new(), body: Vec::new() };
+/// let created = ServiceError::read(&refusal, Operation::Create);
+/// let updated = ServiceError::read(&refusal, Operation::Update);
+/// assert_eq!((created.kind, updated.kind), (ServiceErrorKind::AlreadyExists, ServiceErrorKind::Conflict));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Reading an entity or a list.
@@ -22,6 +35,23 @@ pub enum Operation {
 }
 
 /// What kind of refusal it is.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{QueueDescription, ServiceErrorKind};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// match admin.create(&QueueDescription::new("orders")).await {
+///     Ok(_) => println!("created"),
+///     Err(error) => match error.kind() {
+///         Some(ServiceErrorKind::AlreadyExists) => println!("there already"),
+///         Some(ServiceErrorKind::Unauthorized) => println!("the key may not manage"),
+///         _ => return Err(error.into()),
+///     },
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServiceErrorKind {
@@ -50,6 +80,19 @@ pub enum ServiceErrorKind {
 }
 
 /// A refusal by the service.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::client::administration::AdministrationError;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let error = admin.get_queue("baskets").await.unwrap_err();
+/// let AdministrationError::Service(refusal) = error else { return Err(error.into()) };
+/// println!("{} {} (tracking id {:?})", refusal.status, refusal.detail, refusal.tracking_id);
+/// # assert_eq!(refusal.status, 404);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceError {
@@ -72,6 +115,21 @@ const MAX_DETAIL: usize = 4_096;
 
 impl ServiceError {
     /// Reads a response that is no success. A body that is not the service's own is taken as text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use servicebus_core::servicebus::administration::service::write_error;
+    /// use servicebus_core::servicebus::administration::{
+    ///     Headers, Operation, Response, ServiceError, ServiceErrorKind,
+    /// };
+    ///
+    /// let body = write_error(400, "SubCode=40000. The lock duration is too long. TrackingId:17_G2");
+    /// let refusal = Response { status: 400, headers: Headers::new(), body: body.into_bytes() };
+    /// let error = ServiceError::read(&refusal, Operation::Create);
+    /// assert_eq!((error.kind, error.sub_code), (ServiceErrorKind::BadRequest, Some(40_000)));
+    /// assert_eq!(error.tracking_id.as_deref(), Some("17_G2"));
+    /// ```
     pub fn read(response: &Response, operation: Operation) -> Self {
         let full = detail(&response.body);
         let (text, tracking) = match full.split_once("TrackingId:") {
@@ -97,6 +155,14 @@ impl ServiceError {
     }
 
     /// A missing entity, for which the service answers a list without entries.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{ServiceError, ServiceErrorKind};
+    /// let error = ServiceError::not_found("there is no queue baskets");
+    /// assert_eq!(error.kind, ServiceErrorKind::NotFound);
+    /// ```
     // docs/evidence/pinned-behaviour.md ADM35
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self {
@@ -110,6 +176,14 @@ impl ServiceError {
     }
 
     /// Whether trying again can help.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{Headers, Operation, Response, ServiceError};
+    /// let busy = Response { status: 429, headers: Headers::new(), body: Vec::new() };
+    /// assert!(ServiceError::read(&busy, Operation::Get).is_transient());
+    /// ```
     pub fn is_transient(&self) -> bool {
         match self.kind {
             ServiceErrorKind::Throttled | ServiceErrorKind::Timeout | ServiceErrorKind::Internal => true,
@@ -164,6 +238,21 @@ impl fmt::Display for ServiceError {
 impl core::error::Error for ServiceError {}
 
 /// Why a response has no result.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{
+///     Headers, QueueProperties, Resource, Response, ResponseError, read_page,
+/// };
+///
+/// let page = Response { status: 200, headers: Headers::new(), body: b"<html><body>Sign in".to_vec() };
+/// match read_page::<QueueProperties>(&page, &Resource::Queues) {
+///     Ok(page) => println!("{} queues", page.entries.len()),
+///     Err(ResponseError::Service(refusal)) => println!("refused: {refusal}"),
+///     Err(error) => println!("is there a proxy in between? {error}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponseError {

@@ -6,6 +6,17 @@ use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
 
 /// .NET's `TimeSpan.MaxValue`: what the service writes for "never" and "no limit" (`P10675199DT2H48M5.4775807S`).
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::MAX_TIME_SPAN;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let orders = admin.get_queue("orders").await?;
+/// assert_eq!(orders.auto_delete_on_idle, MAX_TIME_SPAN);
+/// # Ok(())
+/// # });
+/// ```
 pub const MAX_TIME_SPAN: Duration = Duration::new(922_337_203_685, 477_580_700);
 
 /// The longest duration or timestamp; longer text is not parsed.
@@ -15,25 +26,66 @@ const TICKS_PER_SECOND: i64 = 10_000_000;
 
 /// A signed span of time in .NET's unit of 100 ns, as parameters of filters carry it. Settings of entities are plain
 /// [`Duration`]s, since they cannot be negative.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use servicebus_core::servicebus::administration::TimeSpan;
+///
+/// let hour = TimeSpan::from(Duration::from_secs(3_600));
+/// assert_eq!(hour.to_string(), "PT1H");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeSpan(i64);
 
 impl TimeSpan {
     /// The longest span.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::TimeSpan;
+    /// assert_eq!(TimeSpan::MAX.to_string(), "P10675199DT2H48M5.4775807S");
+    /// ```
     pub const MAX: Self = Self(i64::MAX);
 
     /// A span of so many times 100 ns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::TimeSpan;
+    /// assert_eq!(TimeSpan::from_ticks(-15_000_000).to_string(), "-PT1.5S");
+    /// ```
     pub const fn from_ticks(ticks: i64) -> Self {
         Self(ticks)
     }
 
     /// The span in units of 100 ns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::administration::TimeSpan;
+    /// assert_eq!(TimeSpan::from(Duration::from_secs(1)).ticks(), 10_000_000);
+    /// ```
     pub const fn ticks(self) -> i64 {
         self.0
     }
 
     /// Reads `P1DT2H3M4.5S` and its parts; a year counts 365 days and a month 30, as .NET counts them. `None` for
     /// anything else and for a span that .NET cannot hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use servicebus_core::servicebus::administration::TimeSpan;
+    /// assert_eq!(TimeSpan::parse("PT1M30S"), Some(Duration::from_secs(90).into()));
+    /// assert_eq!(TimeSpan::parse("90 seconds"), None);
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.len() > MAX_TEXT {

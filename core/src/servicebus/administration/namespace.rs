@@ -8,6 +8,20 @@ use alloc::string::String;
 
 names! {
     /// A namespace's tier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::MessagingSku;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// match admin.get_namespace_properties().await?.messaging_sku {
+    ///     MessagingSku::Basic => println!("no topics"),
+    ///     MessagingSku::Premium => println!("messages of up to 100 MB"),
+    ///     tier => println!("{tier}"),
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub enum MessagingSku {
         /// Queues only.
         Basic = "Basic",
@@ -18,11 +32,22 @@ names! {
         /// A tier that is not known.
         Unknown = "Unknown",
     }
-    unknown Some(Self::Unknown)
+    unknown Some(Self::Unknown), such as Premium
 }
 
 names! {
     /// What a namespace is for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::NamespaceType;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let namespace = admin.get_namespace_properties().await?;
+    /// assert_eq!(namespace.namespace_type, NamespaceType::Messaging);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub enum NamespaceType {
         /// Queues and topics.
         Messaging = "Messaging",
@@ -37,10 +62,20 @@ names! {
         /// Something that is not known.
         Unknown = "Unknown",
     }
-    unknown Some(Self::Unknown)
+    unknown Some(Self::Unknown), such as Messaging
 }
 
 /// The properties of a namespace.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let namespace = admin.get_namespace_properties().await?;
+/// println!("{} ({}) since {}", namespace.name, namespace.messaging_sku, namespace.created_at);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceProperties {
@@ -62,6 +97,16 @@ pub struct NamespaceProperties {
 
 impl NamespaceProperties {
     /// A namespace of this name and tier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{MessagingSku, NamespaceProperties};
+    /// # use servicebus_core::time::Timestamp;
+    /// let created = Timestamp::from_secs(1_800_000_000);
+    /// let contoso = NamespaceProperties::new("contoso", MessagingSku::Standard, created);
+    /// assert_eq!(contoso.messaging_units, None);
+    /// ```
     pub fn new(name: impl Into<String>, messaging_sku: MessagingSku, created_at: Timestamp) -> Self {
         Self {
             alias: None,

@@ -11,13 +11,41 @@ const ENCODE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'$');
 
 /// The longest name of a queue or topic.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{InvalidName, MAX_ENTITY_NAME, Resource};
+///
+/// let name = "x".repeat(MAX_ENTITY_NAME + 1);
+/// assert_eq!(Resource::Entity(name).validate(), Err(InvalidName::TooLong(MAX_ENTITY_NAME)));
+/// ```
 // docs/evidence/wire-protocol.md §8
 pub const MAX_ENTITY_NAME: usize = 260;
 /// The longest name of a subscription or rule.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::MAX_SUBSCRIPTION_NAME;
+///
+/// let host = "a-host-whose-name-is-longer-than-any-subscription-may-be.example";
+/// let subscription: String = host.chars().take(MAX_SUBSCRIPTION_NAME).collect();
+/// assert_eq!(subscription.len(), 50);
+/// ```
 // docs/evidence/wire-protocol.md §8
 pub const MAX_SUBSCRIPTION_NAME: usize = 50;
 
 /// What a management request is about.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::Resource;
+///
+/// let rules = Resource::Rules { topic: "events".into(), subscription: "audit".into() };
+/// assert_eq!(rules.to_string(), "/events/subscriptions/audit/rules");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource {
@@ -60,6 +88,18 @@ pub enum Resource {
 }
 
 /// A name that no entity can have.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{InvalidName, Resource};
+///
+/// match Resource::Entity("what?".into()).validate() {
+///     Err(InvalidName::Character(letter)) => println!("a name cannot have {letter:?}"),
+///     Err(error) => println!("{error}"),
+///     Ok(()) => println!("a name"),
+/// }
+/// ```
 // docs/evidence/pinned-behaviour.md ADM69
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,6 +145,14 @@ impl Resource {
     ///
     /// # Errors
     /// [`InvalidName`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{InvalidName, Resource};
+    /// assert_eq!(Resource::Entity("orders".into()).validate(), Ok(()));
+    /// assert_eq!(Resource::Entity("orders#2".into()).validate(), Err(InvalidName::Character('#')));
+    /// ```
     pub fn validate(&self) -> Result<(), InvalidName> {
         let (topic, subscription, rule) = match self {
             Self::Namespace | Self::Queues | Self::Topics => return Ok(()),
@@ -118,6 +166,14 @@ impl Resource {
     }
 
     /// Reads a path without its query; the fixed parts may have any case. `None` for a path that is none of these.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::Resource;
+    /// let audit = Resource::Subscription { topic: "events".into(), name: "audit".into() };
+    /// assert_eq!(Resource::parse("/events/Subscriptions/audit"), Some(audit));
+    /// ```
     pub fn parse(path: &str) -> Option<Self> {
         let path = path.trim_matches('/');
         let parts: Vec<&str> = path.split('/').collect();
@@ -159,6 +215,13 @@ impl Resource {
     }
 
     /// The name of the entity itself, empty for a collection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::Resource;
+    /// assert_eq!(Resource::Entity("orders".into()).name(), "orders");
+    /// ```
     pub fn name(&self) -> &str {
         match self {
             Self::Entity(name) | Self::Subscription { name, .. } | Self::Rule { name, .. } => name,
@@ -167,6 +230,13 @@ impl Resource {
     }
 
     /// The topic that it is below, empty for what is below none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::Resource;
+    /// assert_eq!(Resource::Subscriptions { topic: "events".into() }.topic(), "events");
+    /// ```
     pub fn topic(&self) -> &str {
         match self {
             Self::Subscriptions { topic }

@@ -17,6 +17,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What an entry can be read as.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{
+///     FromEntry, Operation, Resource, Response, ResponseError, read_one,
+/// };
+///
+/// /// An entity as it was read, of any kind.
+/// fn read<E: FromEntry>(response: &Response, name: &str) -> Result<E, ResponseError> {
+///     read_one(response, &Resource::Entity(name.into()), Operation::Get)
+/// }
+/// # use servicebus_core::servicebus::administration::{Headers, QueueProperties};
+/// # let response = Response { status: 404, headers: Headers::new(), body: Vec::new() };
+/// # assert!(read::<QueueProperties>(&response, "orders").is_err());
+/// ```
 pub trait FromEntry: Sized + Read {}
 
 pub(super) use sealed::Read;
@@ -77,6 +93,21 @@ from_entry! {
 }
 
 /// One page of a list.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::write_feed;
+/// use servicebus_core::servicebus::administration::{Headers, Page, QueueProperties, Resource, Response, read_page};
+/// # use servicebus_core::time::Timestamp;
+///
+/// let next = Some("https://contoso.example/$Resources/queues?$skip=100");
+/// let feed = write_feed("Queues", "https://contoso.example/$Resources/queues", Timestamp::UNIX_EPOCH, next, &[]);
+/// let response = Response { status: 200, headers: Headers::new(), body: feed.into_bytes() };
+/// let page: Page<QueueProperties> = read_page(&response, &Resource::Queues)?;
+/// assert_eq!(page.next.as_deref(), next);
+/// # Ok::<(), servicebus_core::servicebus::administration::ResponseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     /// The entries.
@@ -102,6 +133,31 @@ fn read_entry<T: FromEntry>(entry: Node<'_, '_>, resource: &Resource) -> Result<
 ///
 /// # Errors
 /// [`ResponseError`].
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::{Content, Entry, write_entry};
+/// use servicebus_core::servicebus::administration::{
+///     CreateQueueOptions, Description, EntityState, Headers, Operation, QueueProperties, Resource, Response, read_one,
+/// };
+/// # use servicebus_core::time::Timestamp;
+///
+/// let options = CreateQueueOptions::new().with_max_delivery_count(3);
+/// let entry = Entry {
+///     id: "https://contoso.example/orders".into(),
+///     title: "orders".into(),
+///     published: None,
+///     updated: Timestamp::from_secs(1_800_000_000),
+///     author: None,
+///     href: "https://contoso.example/orders".into(),
+///     content: Content::Queue(Description::new(options, EntityState::default())),
+/// };
+/// let response = Response { status: 200, headers: Headers::new(), body: write_entry(&entry).into_bytes() };
+/// let orders: QueueProperties = read_one(&response, &Resource::Entity("orders".into()), Operation::Get)?;
+/// assert_eq!((orders.name.as_str(), orders.max_delivery_count), ("orders", 3));
+/// # Ok::<(), servicebus_core::servicebus::administration::ResponseError>(())
+/// ```
 // docs/evidence/pinned-behaviour.md ADM35, ADM42
 pub fn read_one<T: FromEntry>(
     response: &Response,
@@ -130,6 +186,17 @@ pub fn read_one<T: FromEntry>(
 ///
 /// # Errors
 /// [`ResponseError`].
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{Headers, Resource, Response, TopicProperties, read_page};
+/// let feed = b"<feed xmlns='http://www.w3.org/2005/Atom'></feed>".to_vec();
+/// let response = Response { status: 200, headers: Headers::new(), body: feed };
+/// let page = read_page::<TopicProperties>(&response, &Resource::Topics)?;
+/// assert!(page.entries.is_empty() && page.next.is_none());
+/// # Ok::<(), servicebus_core::servicebus::administration::ResponseError>(())
+/// ```
 pub fn read_page<T: FromEntry>(response: &Response, resource: &Resource) -> Result<Page<T>, ResponseError> {
     success(response, Operation::Get)?;
     let document = xml::parse(&response.body, MAX_RESPONSE_BODY)?;
@@ -152,6 +219,15 @@ pub fn read_page<T: FromEntry>(response: &Response, resource: &Resource) -> Resu
 ///
 /// # Errors
 /// [`ResponseError`].
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{Headers, Response, read_deleted};
+/// let response = |status| Response { status, headers: Headers::new(), body: Vec::new() };
+/// assert!(read_deleted(&response(200)).is_ok());
+/// assert!(read_deleted(&response(404)).is_err());
+/// ```
 pub fn read_deleted(response: &Response) -> Result<(), ResponseError> {
     success(response, Operation::Delete)
 }

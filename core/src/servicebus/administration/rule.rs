@@ -14,9 +14,35 @@ use alloc::vec::Vec;
 const COMPATIBILITY_LEVEL: i32 = 20;
 
 /// The name of the rule that a subscription starts with.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::DEFAULT_RULE_NAME;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// admin.delete_rule("events", "audit", DEFAULT_RULE_NAME).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub const DEFAULT_RULE_NAME: &str = "$Default";
 
 /// Which messages a rule takes.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::RuleFilter;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// for rule in admin.list_rules("events", "audit").all().await? {
+///     match rule.filter {
+///         RuleFilter::True => println!("{} takes everything", rule.name),
+///         RuleFilter::Sql(filter) => println!("{} takes what is {}", rule.name, filter.sql_expression),
+///         other => println!("{}: {other:?}", rule.name),
+///     }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum RuleFilter {
@@ -34,6 +60,17 @@ pub enum RuleFilter {
 }
 
 /// An SQL expression that selects messages by their application and system properties; it does not see their bodies.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{RuleDescription, SqlRuleFilter};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let big = SqlRuleFilter::new("total >= @least").with_parameter("@least", 1_000);
+/// admin.create(&RuleDescription::new("events", "audit", "big").with_filter(big)).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SqlRuleFilter {
@@ -48,6 +85,17 @@ pub struct SqlRuleFilter {
 }
 
 /// SQL statements that change the messages that a rule takes.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::{RuleDescription, SqlRuleAction};
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let stamp = SqlRuleAction::new("SET desk = @desk").with_parameter("@desk", "berlin");
+/// admin.create(&RuleDescription::new("events", "audit", "stamp").with_action(stamp)).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SqlRuleAction {
@@ -62,9 +110,18 @@ pub struct SqlRuleAction {
 }
 
 macro_rules! sql {
-    ($Name:ident) => {
+    ($Name:ident, such as $example:literal) => {
         impl $Name {
-            #[doc = "The expression without parameters."]
+            /// The expression without parameters.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::", stringify!($Name), ";")]
+            ///
+            #[doc = concat!("let sql = ", stringify!($Name), "::new(\"", $example, "\");")]
+            #[doc = concat!("assert_eq!(sql.sql_expression, \"", $example, "\");")]
+            /// ```
             pub fn new(sql_expression: impl Into<String>) -> Self {
                 Self {
                     sql_expression: sql_expression.into(),
@@ -74,7 +131,16 @@ macro_rules! sql {
                 }
             }
 
-            #[doc = "With a value for a name; the name includes its `@`."]
+            /// With a value for a name; the name includes its `@`.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("use servicebus_core::servicebus::administration::", stringify!($Name), ";")]
+            ///
+            #[doc = concat!("let sql = ", stringify!($Name), "::new(\"", $example, "\").with_parameter(\"@limit\", 1_000);")]
+            /// assert_eq!(sql.parameters, [("@limit".into(), 1_000.into())]);
+            /// ```
             #[must_use]
             pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
                 self.parameters.push((name.into(), value.into()));
@@ -115,16 +181,27 @@ macro_rules! sql {
     };
 }
 
-sql! { SqlRuleFilter }
-sql! { SqlRuleAction }
+sql! { SqlRuleFilter, such as "total >= @limit" }
+sql! { SqlRuleAction, such as "SET limit = @limit" }
 
 macro_rules! correlation {
-    ($( $(#[$meta:meta])* $field:ident, $with_field:ident = $name:literal; )*) => {
+    ($( $(#[$meta:meta])* $field:ident, $with_field:ident = $name:literal, such as $example:literal; )*) => {
         /// The values that messages need for a rule over HTTP, owned: `AdministrationClient` takes it in a
         /// [`RuleFilter`], where `RuleManager` takes the borrowed
         /// [`CorrelationRuleFilterRef`](crate::servicebus::CorrelationRuleFilterRef).
         ///
         /// Each `None` matches any. Values compare exactly, names of application properties in any case.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use servicebus_core::servicebus::administration::CorrelationRuleFilter;
+        /// # servicebus_simulation::administration_example(async |admin| {
+        /// let express = CorrelationRuleFilter::new().with_subject("order").with_property("express", true);
+        /// admin.topic("events").create_subscription("express", express).await?;
+        /// # Ok(())
+        /// # });
+        /// ```
         #[derive(Clone, Debug, Default, PartialEq)]
         #[non_exhaustive]
         pub struct CorrelationRuleFilter {
@@ -135,16 +212,40 @@ macro_rules! correlation {
 
         impl CorrelationRuleFilter {
             /// A filter without conditions, which matches every message.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::administration::CorrelationRuleFilter;
+            /// assert_eq!(CorrelationRuleFilter::new(), CorrelationRuleFilter::default());
+            /// ```
             pub fn new() -> Self {
                 Self::default()
             }
 
-            $( $(#[$meta])* #[must_use] pub fn $with_field(mut self, value: impl Into<String>) -> Self {
+            $( $(#[$meta])*
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::administration::CorrelationRuleFilter;
+            #[doc = concat!("let filter = CorrelationRuleFilter::new().", stringify!($with_field), "(\"", $example, "\");")]
+            #[doc = concat!("assert_eq!(filter.", stringify!($field), ".as_deref(), Some(\"", $example, "\"));")]
+            /// ```
+            #[must_use] pub fn $with_field(mut self, value: impl Into<String>) -> Self {
                 self.$field = Some(value.into());
                 self
             } )*
 
             /// An application property.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use servicebus_core::servicebus::administration::CorrelationRuleFilter;
+            /// let express = CorrelationRuleFilter::new().with_property("express", true);
+            /// assert_eq!(express.properties, [("express".into(), true.into())]);
+            /// ```
             #[must_use]
             pub fn with_property(mut self, name: impl Into<String>, value: impl Into<RuleValue>) -> Self {
                 self.properties.push((name.into(), value.into()));
@@ -178,21 +279,21 @@ macro_rules! correlation {
 
 correlation! {
     /// The correlation-id.
-    correlation_id, with_correlation_id = "CorrelationId";
+    correlation_id, with_correlation_id = "CorrelationId", such as "offer-3";
     /// The message-id.
-    message_id, with_message_id = "MessageId";
+    message_id, with_message_id = "MessageId", such as "order-7";
     /// The address that the message is to.
-    to, with_to = "To";
+    to, with_to = "To", such as "warehouse";
     /// The address to reply to.
-    reply_to, with_reply_to = "ReplyTo";
+    reply_to, with_reply_to = "ReplyTo", such as "answers";
     /// The subject, which the service calls label.
-    subject, with_subject = "Label";
+    subject, with_subject = "Label", such as "order";
     /// The session.
-    session_id, with_session_id = "SessionId";
+    session_id, with_session_id = "SessionId", such as "contoso";
     /// The session to reply to.
-    reply_to_session_id, with_reply_to_session_id = "ReplyToSessionId";
+    reply_to_session_id, with_reply_to_session_id = "ReplyToSessionId", such as "contoso";
     /// The content type.
-    content_type, with_content_type = "ContentType";
+    content_type, with_content_type = "ContentType", such as "application/json";
 }
 
 impl RuleFilter {
@@ -202,6 +303,17 @@ impl RuleFilter {
     /// Names in the expression are application properties, and with `sys.` before them properties of the message itself,
     /// such as `sys.Label` for its subject. A filter never sees the body: for a field of a JSON body, the sender also sets a
     /// property (`with_property`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::RuleFilter;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let big = RuleFilter::sql("total >= 1000 AND sys.Label = 'order'");
+    /// admin.topic("events").create_subscription("big", big).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn sql(expression: impl Into<String>) -> Self {
         Self::Sql(SqlRuleFilter::new(expression))
     }
@@ -220,6 +332,18 @@ impl From<CorrelationRuleFilter> for RuleFilter {
 }
 
 /// Options of a new rule: by default, it takes every message and changes nothing.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{CreateRuleOptions, RuleFilter, RuleProperties, SqlRuleAction};
+///
+/// let options = CreateRuleOptions::new()
+///     .with_filter(RuleFilter::sql("total >= 1000"))
+///     .with_action(SqlRuleAction::new("SET big = TRUE"));
+/// let rule = RuleProperties::new("big", options);
+/// assert_eq!(rule.filter, RuleFilter::sql("total >= 1000"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CreateRuleOptions {
@@ -231,11 +355,27 @@ pub struct CreateRuleOptions {
 
 impl CreateRuleOptions {
     /// A rule that takes every message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CreateRuleOptions, RuleFilter};
+    /// assert_eq!(CreateRuleOptions::new().filter, RuleFilter::True);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Which messages it takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CorrelationRuleFilter, CreateRuleOptions, RuleFilter};
+    /// let refunds = CorrelationRuleFilter::new().with_subject("refund");
+    /// let options = CreateRuleOptions::new().with_filter(refunds.clone());
+    /// assert_eq!(options.filter, RuleFilter::Correlation(refunds));
+    /// ```
     #[must_use]
     pub fn with_filter(mut self, filter: impl Into<RuleFilter>) -> Self {
         self.filter = filter.into();
@@ -243,6 +383,14 @@ impl CreateRuleOptions {
     }
 
     /// What it does to them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CreateRuleOptions, SqlRuleAction};
+    /// let options = CreateRuleOptions::new().with_action(SqlRuleAction::new("REMOVE internal"));
+    /// assert!(options.action.is_some());
+    /// ```
     #[must_use]
     pub fn with_action(mut self, action: SqlRuleAction) -> Self {
         self.action = Some(action);
@@ -251,6 +399,18 @@ impl CreateRuleOptions {
 }
 
 /// A rule of a subscription.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::RuleFilter;
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let mut rule = admin.get_rule("events", "audit", "$Default").await?;
+/// rule.filter = RuleFilter::sql("total >= 1000");
+/// admin.update_rule("events", "audit", &rule).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RuleProperties {
@@ -266,6 +426,17 @@ pub struct RuleProperties {
 }
 
 /// Which side writes a rule, and when.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::Content;
+/// use servicebus_core::servicebus::administration::{CreateRuleOptions, RuleForm, RuleProperties};
+///
+/// let rule = RuleProperties::new("$Default", CreateRuleOptions::new());
+/// let listed = Content::Rule(rule, RuleForm::Stored);
+/// # let _ = listed;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleForm {
     /// A client's request, or the service's answer to one: an SQL filter without parameters has no element for them.
@@ -276,6 +447,14 @@ pub enum RuleForm {
 
 impl RuleProperties {
     /// A rule of this name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::{CreateRuleOptions, RuleProperties};
+    /// let rule = RuleProperties::new("all", CreateRuleOptions::new());
+    /// assert_eq!((rule.name.as_str(), rule.created_at), ("all", None));
+    /// ```
     pub fn new(name: impl Into<String>, options: CreateRuleOptions) -> Self {
         Self { name: name.into(), filter: options.filter, action: options.action, created_at: None }
     }

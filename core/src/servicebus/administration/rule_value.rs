@@ -9,6 +9,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// A value with the type that it is compared by.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::{CorrelationRuleFilter, RuleValue};
+///
+/// let filter = CorrelationRuleFilter::new().with_property("express", true).with_property("floor", 3);
+/// for (name, value) in &filter.properties {
+///     match value {
+///         RuleValue::Boolean(flag) => println!("{name} is {flag}"),
+///         other => println!("{name} is {other:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RuleValue {

@@ -15,9 +15,34 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 /// The largest body of a request that is read, in bytes.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::XmlError;
+/// use servicebus_core::servicebus::administration::service::{BodyError, MAX_REQUEST_BODY, read_body};
+///
+/// let body = vec![b' '; MAX_REQUEST_BODY + 1];
+/// assert_eq!(read_body(&body), Err(BodyError::Xml(XmlError::TooLarge)));
+/// ```
 pub const MAX_REQUEST_BODY: usize = 256 << 10;
 
 /// What a client asks to create, or to change an entity to.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::{SentDescription, read_body};
+/// use servicebus_core::servicebus::administration::{ApiVersion, CreateQueueOptions, Endpoint, RequestBuilder};
+///
+/// let requests = RequestBuilder::new(Endpoint::new("localhost"), ApiVersion::default());
+/// let creation = requests.create_queue("orders", CreateQueueOptions::new().with_requires_session(true))?;
+/// match read_body(&creation.request().body)? {
+///     SentDescription::Queue(queue) => assert_eq!(queue.options.requires_session, Some(true)),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SentDescription {
@@ -32,6 +57,18 @@ pub enum SentDescription {
 }
 
 /// Why a request's body was not read.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::{BodyError, read_body};
+///
+/// match read_body(b"<entry xmlns='http://www.w3.org/2005/Atom'/>") {
+///     Ok(description) => println!("{description:?}"),
+///     Err(BodyError::NoDescription) => println!("400: an entry without a description"),
+///     Err(error) => println!("400: {error}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -68,6 +105,13 @@ impl core::error::Error for BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::service::{BodyError, read_body};
+/// assert_eq!(read_body(b"<entry/>"), Err(BodyError::NoDescription));
+/// ```
 pub fn read_body(body: &[u8]) -> Result<SentDescription, BodyError> {
     let document = xml::parse(body, MAX_REQUEST_BODY).map_err(BodyError::Xml)?;
     let root = document.root_element();
@@ -88,6 +132,17 @@ pub fn read_body(body: &[u8]) -> Result<SentDescription, BodyError> {
 }
 
 /// What an entry describes.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::Content;
+/// use servicebus_core::servicebus::administration::{CreateTopicOptions, Description, EntityState};
+///
+/// let state = EntityState { subscription_count: Some(2), ..EntityState::default() };
+/// let events = Content::Topic(Description::new(CreateTopicOptions::new(), state));
+/// # let _ = events;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Content {
@@ -127,6 +182,25 @@ impl Content {
 }
 
 /// An Atom entry.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::service::{Content, Entry, write_entry};
+/// use servicebus_core::servicebus::administration::{CreateQueueOptions, Description, EntityState};
+/// use servicebus_core::time::Timestamp;
+///
+/// let entry = Entry {
+///     id: "https://contoso.example/orders".into(),
+///     title: "orders".into(),
+///     published: Some(Timestamp::from_secs(1_800_000_000)),
+///     updated: Timestamp::from_secs(1_800_000_000),
+///     author: Some("contoso".into()),
+///     href: "https://contoso.example/orders".into(),
+///     content: Content::Queue(Description::new(CreateQueueOptions::new(), EntityState::default())),
+/// };
+/// assert!(write_entry(&entry).contains("<title type=\"text\">orders</title>"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The request's address for a single entity, that of the entity in a feed.
@@ -173,6 +247,26 @@ impl Entry {
 }
 
 /// Writes an entry of its own.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::service::{Content, Entry, write_entry};
+/// # use servicebus_core::servicebus::administration::{MessagingSku, NamespaceProperties};
+/// # use servicebus_core::time::Timestamp;
+/// let created = Timestamp::from_secs(1_800_000_000);
+/// let namespace = NamespaceProperties::new("contoso", MessagingSku::Premium, created);
+/// let entry = Entry {
+///     id: "https://contoso.example/$namespaceinfo".into(),
+///     title: "contoso".into(),
+///     published: None,
+///     updated: created,
+///     author: None,
+///     href: "https://contoso.example/$namespaceinfo".into(),
+///     content: Content::Namespace(namespace),
+/// };
+/// assert!(write_entry(&entry).contains("<MessagingSKU>Premium</MessagingSKU>"));
+/// ```
 pub fn write_entry(entry: &Entry) -> String {
     let mut writer = Writer::new();
     entry.write(&[("xmlns", ATOM)], &mut writer);
@@ -180,6 +274,16 @@ pub fn write_entry(entry: &Entry) -> String {
 }
 
 /// Writes a list. `id` is the request's address, `next` that of the next page.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::service::write_feed;
+/// # use servicebus_core::time::Timestamp;
+/// let now = Timestamp::from_secs(1_800_000_000);
+/// let feed = write_feed("Queues", "https://contoso.example/$Resources/queues", now, None, &[]);
+/// assert!(feed.contains("<updated>2027-01-15T08:00:00Z</updated>"));
+/// ```
 pub fn write_feed(title: &str, id: &str, updated: Timestamp, next: Option<&str>, entries: &[Entry]) -> String {
     let mut writer = Writer::new();
     writer.start("feed", &[("xmlns", ATOM)]);
@@ -199,6 +303,16 @@ pub fn write_feed(title: &str, id: &str, updated: Timestamp, next: Option<&str>,
 
 /// Writes the list without entries that answers a get of an entity that is not there. `uuid` and `number` tell answers
 /// apart.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::service::write_not_found_feed;
+/// # use servicebus_core::time::Timestamp;
+/// let now = Timestamp::from_secs(1_800_000_000);
+/// let feed = write_not_found_feed("9d1d7b0c-6b4d-4f89-90ed-230aac5a6aeb", 1, now);
+/// assert!(feed.contains("Publicly Listed Services"));
+/// ```
 // docs/evidence/pinned-behaviour.md ADM35
 pub fn write_not_found_feed(uuid: &str, number: u64, updated: Timestamp) -> String {
     let mut writer = Writer::new();
@@ -217,6 +331,13 @@ pub fn write_not_found_feed(uuid: &str, number: u64, updated: Timestamp) -> Stri
 }
 
 /// Writes the body of a refusal.
+///
+/// # Examples
+///
+/// ```
+/// # use servicebus_core::servicebus::administration::service::write_error;
+/// assert_eq!(write_error(404, "no orders"), "<Error><Code>404</Code><Detail>no orders</Detail></Error>");
+/// ```
 pub fn write_error(status: u16, detail: &str) -> String {
     let mut writer = Writer::new();
     writer.start("Error", &[]);

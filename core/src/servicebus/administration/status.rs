@@ -6,6 +6,18 @@ use super::xml::{self, Node, SERVICE_BUS, SERVICE_BUS_2011, Writer};
 
 names! {
     /// What an entity may be used for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::EntityStatus;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let mut orders = admin.get_queue("orders").await?;
+    /// orders.status = EntityStatus::ReceiveDisabled;
+    /// admin.update(&orders).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub enum EntityStatus {
         /// Sending and receiving.
         Active = "Active",
@@ -26,11 +38,22 @@ names! {
         /// A state that is not known, or that the service does not know.
         Unknown = "Unknown",
     }
-    unknown Some(Self::Unknown)
+    unknown Some(Self::Unknown), such as Disabled
 }
 
 names! {
     /// Whether an entity can be reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::EntityAvailabilityStatus;
+    /// # servicebus_simulation::administration_example(async |admin| {
+    /// let orders = admin.get_queue("orders").await?;
+    /// assert_eq!(orders.availability_status, EntityAvailabilityStatus::Available);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub enum EntityAvailabilityStatus {
         /// All of it.
         Available = "Available",
@@ -43,10 +66,22 @@ names! {
         /// A state that is not known, or that the service does not know.
         Unknown = "Unknown",
     }
-    unknown Some(Self::Unknown)
+    unknown Some(Self::Unknown), such as Limited
 }
 
 /// The number of an entity's messages by state.
+///
+/// # Examples
+///
+/// ```
+/// # servicebus_simulation::administration_example(async |admin| {
+/// let counts = admin.get_queue_runtime_properties("orders").await?.message_count_details;
+/// if counts.dead_letter > 0 {
+///     println!("{} of {} messages failed", counts.dead_letter, counts.total());
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct MessageCountDetails {
@@ -64,6 +99,13 @@ pub struct MessageCountDetails {
 
 impl MessageCountDetails {
     /// All messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::administration::MessageCountDetails;
+    /// assert_eq!(MessageCountDetails::default().total(), 0);
+    /// ```
     pub const fn total(&self) -> u64 {
         self.active
             .saturating_add(self.dead_letter)

@@ -29,6 +29,15 @@ const MAX_NODES: u32 = 1 << 17;
 const MAX_NAMESPACES: usize = 16;
 
 /// Why a document was not read.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::administration::XmlError;
+/// use servicebus_core::servicebus::administration::service::{BodyError, read_body};
+///
+/// assert_eq!(read_body(b"<entry>"), Err(BodyError::Xml(XmlError::Malformed)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XmlError {
