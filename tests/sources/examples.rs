@@ -13,11 +13,14 @@ const CRATES: [&str; 5] =
     ["core/src", "emulator/src", "runtime-tokio/src", "runtime-async-std/src", "runtime-embassy/src"];
 
 /// The folders whose items have examples: the files in them, not those of folders below.
-const COVERED: [&str; 18] = [
+const COVERED: [&str; 21] = [
     "core/src",
     "core/src/client",
+    "core/src/client/administration",
     "core/src/engine",
     "core/src/machine",
+    "core/src/servicebus",
+    "core/src/servicebus/administration",
     "core/src/storage",
     "core/src/time",
     "core/src/transport",
