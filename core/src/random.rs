@@ -39,7 +39,7 @@ impl Random {
     /// let jitter = random.next() % 100;
     /// assert!(jitter < 100);
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     #[expect(clippy::should_implement_trait, reason = "a generator never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -111,19 +111,19 @@ impl Instant {
     /// assert_eq!(answered.saturating_duration_since(sent), Duration::from_millis(25));
     /// assert_eq!(sent.saturating_duration_since(answered), Duration::ZERO);
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.halves().saturating_sub(earlier.halves()))
     }
 
     /// As [`Instant::saturating_duration_since`], in whole milliseconds.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn left(self, now: Self) -> Millis {
         Millis(u32::try_from(self.halves().saturating_sub(now.halves()) / 1_000).unwrap_or(u32::MAX))
     }
 
     /// The point that is this much later; saturates, as with durations.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn after(self, millis: Millis) -> Self {
         Self::of_halves(self.halves().saturating_add(u64::from(millis.0) * 1_000))
     }
@@ -157,7 +157,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     /// Saturates: a point past the end of the clock is [`Instant::MAX`].
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn add(self, rhs: Duration) -> Self {
         Self::of_halves(self.halves().saturating_add(micros(rhs)))
     }
@@ -213,7 +213,7 @@ impl Millis {
 
 impl From<Duration> for Millis {
     /// Saturates; fractions of a millisecond are cut.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn from(duration: Duration) -> Self {
         Self(u32::try_from(whole_millis(duration)).unwrap_or(u32::MAX))
     }
@@ -232,7 +232,7 @@ fn whole_millis(duration: Duration) -> i64 {
 }
 
 /// Whole microseconds, saturating; in 64 bits, which is less code on small machines than `Duration::as_micros`.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(crate) const fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
 }
@@ -344,7 +344,7 @@ impl Timestamp {
     }
 
     /// The time from `now` until `self`: zero when that is over, and no more than 49 days.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn left(self, now: Self) -> Millis {
         Millis(u32::try_from(self.as_millis().saturating_sub(now.as_millis()).max(0)).unwrap_or(u32::MAX))
     }
@@ -373,7 +373,7 @@ impl Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn add(self, rhs: Duration) -> Self {
         Self::from_millis(self.as_millis().saturating_add(whole_millis(rhs)))
     }

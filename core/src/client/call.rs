@@ -122,8 +122,7 @@ pub(super) fn poll_pending<R: Runtime, T>(
 pub(super) type Polling<'p, R> = dyn FnMut(&mut ClientMachine<StorageOf<R>>, OperationId) -> Poll<bool> + 'p;
 
 /// What is the same for calls of all kinds.
-#[cfg_attr(feature = "alloc", inline)]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline]
 pub(super) fn poll_slot<R: Runtime>(pending: &mut Pending<'_, R>, cx: &mut Context<'_>, poll: &mut Polling<'_, R>) {
     let Some(operation) = pending.operation else { return };
     let mut waker = None;
@@ -328,7 +327,7 @@ fn begin<R: Runtime>(
 }
 
 /// Starts an attempt of a call on an endpoint, or on the client itself.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
+#[inline(never)]
 pub(super) fn start_try<R: Runtime>(
     shared: &Access<R>,
     endpoint: Option<EndpointId>,
@@ -452,7 +451,7 @@ impl<R: Runtime> Endpoint<R> {
     /// Encodes a message outside of the lock into `payload` and starts the call that sends it; nothing is encoded where
     /// a pause comes first. `id` is the place for the id of a message that has none, in a call that makes several
     /// attempts.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn encode_and_start(
         &self,
         message: &MessageRef<'_>,

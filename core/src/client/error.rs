@@ -140,7 +140,7 @@ pub enum ErrorOutcome {
 impl<S: Storage> Error<S> {
     /// An error of a call on an entity.
     #[cfg_attr(feature = "alloc", cold)]
-    #[cfg_attr(not(feature = "alloc"), inline)]
+    #[inline]
     pub(crate) fn new(failure: Failure<S>, entity: &dyn fmt::Display) -> Self {
         Self(S::Boxed::from(Details { failure, entity: S::Description::of(entity) }))
     }

@@ -221,7 +221,6 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
 
     /// Settles a message and waits for the confirmation. A settlement that was lost on its way is tried again until
     /// the message's lock has ended.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle<'c>(
         &'c self,
         message: &ReceivedMessage<S>,

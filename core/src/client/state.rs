@@ -185,7 +185,7 @@ impl<R: Runtime<Storage = S>, S: Storage> State<R> {
     }
 
     /// Signals the driver when the machine has something to do.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn wake_driver(&mut self) -> Option<Waker> {
         #[cfg(feature = "alloc")]
         let is_busy = self.machine.is_busy() || self.without_slot.has_news(&self.machine);
@@ -195,7 +195,7 @@ impl<R: Runtime<Storage = S>, S: Storage> State<R> {
     }
 
     /// Collects wakers of calls that have news, and those of tasks without a slot; true when there may be more.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(crate) fn take_wakers<const N: usize>(&mut self, wakers: &mut heapless::Vec<Waker, N>) -> bool {
         while !wakers.is_full()
             && let Some(waker) = self.outside.pop()

@@ -462,7 +462,6 @@ impl<S: Storage> Connection<S> {
         self.failed.is_some() || (self.close_sent && self.close_received)
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn alive(&self) -> Result<(), EngineError> {
         if self.failed.is_some() || self.close_sent || self.close_received { Err(EngineError::Closed) } else { Ok(()) }
     }

@@ -222,7 +222,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn on_flow<'a>(
         &mut self,
         session: SessionIndex,

@@ -149,7 +149,6 @@ pub(super) struct Delivery<S: Storage> {
 }
 
 impl<S: Storage> Delivery<S> {
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn new(link: LinkIndex, tag: Tag, format: u32, stage: Stage<S>) -> Self {
         Self {
             link,
@@ -318,7 +317,6 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Takes a delivery from its link's chain, wherever it is there; false when it is not.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn unchain(&mut self, link: LinkIndex, delivery: DeliveryIndex) -> bool {
         let Some((role, chain, all)) = self.links.get(link).map(|link| (link.role, link.waiting, link.deliveries))
         else {
@@ -472,7 +470,6 @@ impl<S: Storage> Connection<S> {
     }
 
     /// The place of a message that waited on its receiving link until now.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn taken(&mut self, id: DeliveryId) -> Option<DeliveryIndex> {
         let link = self.deliveries.find(id)?.link;
         let waited = self.links.get(link)?.role == Role::Receiver && self.unchain(link, id.at());

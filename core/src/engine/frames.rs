@@ -64,7 +64,7 @@ impl<S: Storage> Connection<S> {
     /// assert!(matches!(server.poll_event(), Some(Event::SessionBegun(_))));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn handle_input<H: Handler>(
         &mut self,
         now: Instant,
@@ -92,7 +92,7 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn frame<H: Handler>(&mut self, rx: &mut RxOf<S>, handler: &mut H) -> Result<bool, ConnectionError> {
         let limit = self.config.max_frame_size.min(rx.capacity() as u32);
         let Some(frame) = Frame::parse(rx.filled(), limit)? else { return Ok(false) };
@@ -133,7 +133,7 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Applies a performative; `len` bytes follow it in its frame. Returns where these go.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn apply<H: Handler>(
         &mut self,
         channel: u16,
@@ -267,7 +267,6 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn push_body(&mut self, kind: Kind, channel: u16, body: &dyn Encode) -> Result<(), Full> {
         self.outbox.append(&Outgoing { kind, channel, body })
     }

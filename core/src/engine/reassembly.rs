@@ -83,7 +83,6 @@ impl<S: Storage> Connection<S> {
         self.free_delivery(at);
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn on_transfer<'a, H: Handler>(
         &mut self,
         session: SessionIndex,

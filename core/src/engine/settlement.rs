@@ -116,7 +116,6 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn on_disposition<'a, H: Handler>(
         &mut self,
         session: SessionIndex,

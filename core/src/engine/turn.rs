@@ -50,7 +50,7 @@ impl<S: Storage> Connection<S> {
     /// assert!(!client.poll_transmit(Instant::ZERO, &mut tx));
     /// # Ok::<(), servicebus_core::engine::EngineError>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_transmit(&mut self, now: Instant, tx: &mut TxOf<S>) -> bool {
         let before = tx.filled().len();
         self.transmit(tx);
@@ -151,7 +151,6 @@ impl<S: Storage> Connection<S> {
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn link_turn(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Turn {
         let Some(link) = self.links.get(at) else { return Turn::Idle };
         let live = |session: SessionIndex| self.sessions.get(session).is_some_and(Session::is_live);
@@ -167,7 +166,6 @@ impl<S: Storage> Connection<S> {
     }
 
     /// Writes one frame of the first message that waits on a link.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn transfer(&mut self, at: LinkIndex, tx: &mut TxOf<S>) -> Turn {
         let Some(link) = self.links.get_mut(at) else { return Turn::Idle };
         let Some(session) = self.sessions.get_mut(link.session) else { return Turn::Idle };

@@ -101,7 +101,6 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// Marks a sender or receiver for the next tick.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn mark_link(&mut self, place: u32) {
         self.due = true;
         self.links.mark(place);

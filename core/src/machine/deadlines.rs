@@ -47,7 +47,6 @@ impl<S: Storage> ClientMachine<S> {
     /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
     /// assert!(!machine.handle_due(clock, None), "nothing is to be done");
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn handle_due(&mut self, clock: Clock, deadline: Option<Instant>) -> bool {
         self.within(|machine| {
             if deadline.is_none_or(|deadline| deadline <= clock.now) {

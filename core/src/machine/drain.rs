@@ -68,7 +68,6 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The link is alive: a frame has arrived on it. The end of a drain is not put off.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn note_alive(&mut self, place: u32, clock: Clock) {
         if self.links.get(place).is_some() && !self.credit.is_draining(place) {
             self.timers.start(Timer::Credit, place, clock.now, SILENCE);

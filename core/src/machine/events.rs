@@ -190,7 +190,7 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub(super) fn process_events(&mut self, clock: Clock) {
         while let Some(event) = self.connection.as_mut().and_then(|connection| connection.poll_event()) {
             match event {
@@ -228,7 +228,6 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The sender or receiver whose link this is.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn endpoint_of(&self, link: LinkId) -> Option<u32> {
         match self.routes.of(link) {
             Some(Route::Endpoint(place)) => Some(place),

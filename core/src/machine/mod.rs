@@ -412,7 +412,7 @@ impl<S: Storage> ClientMachine<S> {
     /// assert!(rx.filled().is_empty(), "the header of SASL was taken");
     /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn handle_input(&mut self, clock: Clock, rx: &mut RxOf<S>) {
         self.within(|machine| {
             machine.input(clock, rx);
@@ -443,7 +443,7 @@ impl<S: Storage> ClientMachine<S> {
     /// assert!(tx.filled().starts_with(b"AMQP\x03\x01\x00\x00"));
     /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_transmit(&mut self, clock: Clock, tx: &mut TxOf<S>) -> bool {
         self.within(|machine| machine.transmit(clock, tx))
     }
@@ -490,7 +490,6 @@ impl<S: Storage> ClientMachine<S> {
     /// assert!(!machine.has_work());
     /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn has_work(&self) -> bool {
         self.is_due()
             || self.connection.as_ref().is_some_and(|connection| connection.has_output() || connection.is_closed())
@@ -519,7 +518,6 @@ impl<S: Storage> ClientMachine<S> {
     /// assert!(machine.is_busy());
     /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn is_busy(&self) -> bool {
         self.timers.has_moved() || self.calls.has_notices() || self.has_work()
     }

@@ -16,7 +16,7 @@ impl<S: Storage> ClientMachine<S> {
     /// # Errors
     /// [`Cause::Closed`], what ended the endpoint for good, or [`Capacity::Deliveries`] when there are too many.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn start(
         &mut self,
         endpoint: Option<EndpointId>,
@@ -70,7 +70,6 @@ impl<S: Storage> ClientMachine<S> {
     /// Frees a call that has ended or was dropped. A message that was handed over may still be sent; a dropped receive
     /// loses no message.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
         let endpoint = self.calls.endpoint(operation);
@@ -165,7 +164,7 @@ impl<S: Storage> ClientMachine<S> {
     /// }
     /// assert_eq!(machine.poll_notice(), None);
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_notice(&mut self) -> Option<usize> {
         self.calls.poll_notice().map(|place| place as usize)
     }
@@ -184,7 +183,6 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// The result of an operation that has ended; [`Cause::Timeout`] once its deadline has passed.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn poll_done(&mut self, operation: OperationId) -> Poll<Result<Outcome<S>, Failure<S>>> {
         if self.calls.state(operation).is_none() {
             return Poll::Ready(Err(Failure::new(Cause::Closed)));

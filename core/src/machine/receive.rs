@@ -21,7 +21,7 @@ impl<S: Storage> ClientMachine<S> {
     /// taken by the call that returns them: one that is given up before has taken none. No more than `room` are taken
     /// now; [`ClientMachine::take_more`] has the rest.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_receive(
         &mut self,
         clock: Clock,

@@ -13,7 +13,7 @@ use core::task::Poll;
 impl<S: Storage> ClientMachine<S> {
     /// Waits until an endpoint's link is there.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_attached(
         &mut self,
         operation: OperationId,
@@ -35,7 +35,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Sends a message once the link is there and waits for the outcome. `unsent` is the encoded message until the engine has
     /// a copy of it, and nothing afterwards.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     pub fn poll_send(
         &mut self,
         operation: OperationId,

@@ -23,7 +23,6 @@ use core::task::Poll;
 impl<S: Storage> ClientMachine<S> {
     /// Settles a message and waits for the service's confirmation. `entity` is the source of the message.
     #[doc(hidden)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn poll_settle(
         &mut self,
         clock: Clock,
@@ -204,7 +203,6 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     /// True when the settlement is on its way, false when the link is not there any more.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle_on_link(
         &mut self,
         operation: OperationId,

@@ -78,19 +78,16 @@ impl<S: Storage> Timers<S> {
     }
 
     /// Sets or clears the deadline of an entry.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn set(&mut self, timer: Timer, entry: u32, at: Option<Instant>) {
         self.moved |= self.deadlines.set(timer as usize, entry, at);
     }
 
     /// Sets the deadline of an entry, so long from now on.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn start(&mut self, timer: Timer, entry: u32, now: Instant, millis: Millis) {
         self.set(timer, entry, Some(now.after(millis)));
     }
 
     /// Clears the deadline of an entry.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn stop(&mut self, timer: Timer, entry: u32) {
         self.set(timer, entry, None);
     }

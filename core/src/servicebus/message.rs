@@ -250,7 +250,7 @@ impl<'a> MessageRef<'a> {
     }
 
     /// Appends a property of the trace context, unless the application has set it itself.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline(never)]
     fn put_trace(&self, map: &mut MapWriter<'_, '_>, key: &str, text: Option<&str>) {
         if let Some(text) = text
             && self.properties.get(key).is_none()

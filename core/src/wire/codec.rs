@@ -60,7 +60,6 @@ pub fn to_vec(value: &(impl Encode + ?Sized)) -> alloc::vec::Vec<u8> {
 
 impl<T: Encode> Encode for Option<T> {
     #[cfg_attr(feature = "alloc", inline(always))]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match self {
             Some(value) => value.encode(sink),
@@ -85,7 +84,6 @@ impl Encode for bool {
 
 impl Encode for u32 {
     #[cfg_attr(feature = "alloc", inline(always))]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn encode(&self, sink: &mut Sink<'_>) {
         match u8::try_from(*self) {
             Ok(0) => sink.put_byte(0x43),
@@ -96,8 +94,7 @@ impl Encode for u32 {
 }
 
 impl Encode for u64 {
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     fn encode(&self, sink: &mut Sink<'_>) {
         match u8::try_from(*self) {
             Ok(0) => sink.put_byte(0x44),
@@ -118,8 +115,7 @@ impl Encode for i32 {
 }
 
 impl Encode for i64 {
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     fn encode(&self, sink: &mut Sink<'_>) {
         match i8::try_from(*self) {
             Ok(small) => number(sink, 0x55, small as u64),
@@ -131,7 +127,6 @@ impl Encode for i64 {
 /// Appends a constructor and the lowest bytes of a number, as many as the constructor's subcategory says: one for
 /// `0x5_`, two for `0x6_`, four for `0x7_` and eight for `0x8_` (AMQP 1.0 §1.2).
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn number(sink: &mut Sink<'_>, code: u8, number: u64) {
     let width = 1usize << ((code >> 4).wrapping_sub(5) & 3);
     sink.put_byte(code);
@@ -139,7 +134,6 @@ pub(super) fn number(sink: &mut Sink<'_>, code: u8, number: u64) {
 }
 
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn fixed(sink: &mut Sink<'_>, code: u8, bytes: &[u8]) {
     sink.put_byte(code);
     sink.put(bytes);
@@ -176,7 +170,6 @@ impl Encode for Uuid {
 }
 
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn variable(sink: &mut Sink<'_>, small: u8, bytes: &[u8]) {
     head(sink, small, bytes.len());
     sink.put(bytes);
@@ -200,7 +193,6 @@ pub fn put_binary_head(sink: &mut Sink<'_>, len: usize) {
 }
 
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn head(sink: &mut Sink<'_>, small: u8, len: usize) {
     match u8::try_from(len) {
         Ok(len) => sink.put(&[small, len]),

@@ -55,8 +55,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the next field is there.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn present(&mut self) -> bool {
         let Some(left) = self.left.checked_sub(1) else { return false };
         self.left = left;
@@ -64,15 +63,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field; `None` when it is null, beyond the list's end or malformed.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(crate) fn next<T: Decode<'a>>(&mut self) -> Option<T> {
         if self.present() { T::decode(&mut self.decoder) } else { None }
     }
 
     /// The next field, which must be there; `place` is where it stands.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(crate) fn mandatory<T: Decode<'a> + Mandatory>(&mut self, place: u8) -> T {
         match self.next() {
             Some(value) => value,
@@ -125,14 +122,12 @@ pub(crate) trait FromFields<'a>: Sized {
 /// Writes `0x00` and a numeric descriptor, always as `smallulong`: some peers read performatives at fixed offsets.
 // docs/evidence/wire-protocol.md §0 fact 1
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn put_descriptor(sink: &mut Sink<'_>, code: u8) {
     sink.put(&[0x00, 0x53, code]);
 }
 
 /// Begins a described list and returns the mark for [`Sink::end`].
 #[cfg_attr(feature = "alloc", inline(always))]
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn begin(sink: &mut Sink<'_>, code: u8) -> usize {
     put_descriptor(sink, code);
     sink.begin()
@@ -225,8 +220,7 @@ macro_rules! composite {
         }
 
         impl<$life> $crate::wire::composite::FromFields<$life> for $name {
-            #[cfg_attr(feature = "alloc", inline)]
-            #[cfg_attr(not(feature = "alloc"), inline(never))]
+            #[inline]
             #[allow(unused_variables, unused_imports)]
             fn from_fields(fields: &mut $crate::wire::Fields<$life>) -> Self {
                 use $crate::wire::Composite as _;

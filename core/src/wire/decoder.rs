@@ -196,24 +196,21 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn byte(&mut self) -> Option<u8> {
         let Some((&first, rest)) = self.bytes.split_first() else { return self.truncated() };
         self.bytes = rest;
         Some(first)
     }
 
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let Some((head, rest)) = self.bytes.split_at_checked(len) else { return self.truncated() };
         self.bytes = rest;
         Some(head)
     }
 
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else { return self.truncated() };
         self.bytes = rest;
@@ -451,8 +448,7 @@ impl<'a> Decoder<'a> {
     /// decoder.skip();
     /// assert_eq!(decoder.read(), Some(12u32));
     /// ```
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub fn skip(&mut self) -> Option<()> {
         let code = self.byte()?;
         if code != 0 { self.payload_bytes(code).map(|_| ()) } else { self.skip_described() }
@@ -522,8 +518,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Whether an item other than null comes next; a null is taken.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn present(&mut self) -> bool {
         match self.bytes {
             [0x40, rest @ ..] => {
@@ -540,8 +535,7 @@ impl<'a> Decoder<'a> {
 
     /// Takes `0x00` and a descriptor, as its number: that of a symbolic one, zero if its name is not known. Only AMQP's
     /// own are told, which are all below 256.
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub(super) fn descriptor(&mut self, expected: Expected) -> Option<u8> {
         if let [0x00, 0x53, code, rest @ ..] = self.bytes {
             // The form that every known peer sends.

@@ -58,7 +58,6 @@ impl<'s, 'a> MapWriter<'s, 'a> {
     /// assert_eq!(format!("{map:?}"), r#"{String("color"): String("red")}"#);
     /// # Ok::<(), servicebus_core::wire::DecodeError>(())
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn key(&mut self, key: &str) -> &mut Sink<'a> {
         key.encode(self.sink);
         self.count += 2;
@@ -188,7 +187,6 @@ impl<'s, 'a> MapWriter<'s, 'a> {
         value.encode(self.symbol(key));
     }
 
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn symbol(&mut self, key: &str) -> &mut Sink<'a> {
         Symbol::new(key).encode(self.sink);
         self.count += 2;

@@ -161,8 +161,9 @@ impl<'a> Sink<'a> {
     /// Sink::from(&mut bytes).put(b"blue");
     /// assert_eq!(bytes, b"blue");
     /// ```
+    // This and the other leaves of an encoder are the only functions whose hint depends on the profile: always inlined they
+    // save a server one instruction in twenty of a send, and cost a device 5 KB of flash.
     #[cfg_attr(feature = "alloc", inline(always))]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn put(&mut self, bytes: &[u8]) {
         match write(self.bytes, self.len, bytes) {
             // As long as the memory at most.
@@ -172,7 +173,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Appends to memory that grows, or counts what has no room.
-    #[cfg_attr(feature = "alloc", inline(never))]
+    #[inline(never)]
     fn put_behind(&mut self, bytes: &[u8]) {
         self.len = self.len.saturating_add(bytes.len());
         #[cfg(feature = "alloc")]
@@ -192,8 +193,7 @@ impl<'a> Sink<'a> {
     /// Sink::from(&mut bytes).put_byte(0x40);
     /// assert_eq!(bytes, [0x40]);
     /// ```
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub fn put_byte(&mut self, byte: u8) {
         self.put(&[byte]);
     }
@@ -210,8 +210,7 @@ impl<'a> Sink<'a> {
     /// sink.put(b"blue");
     /// assert_eq!(bytes, b"\xb0\0\0\0\x04blue");
     /// ```
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub fn put_size(&mut self, size: usize) {
         let size = self.size(size);
         self.put(&size);
@@ -281,8 +280,7 @@ impl<'a> Sink<'a> {
     /// sink.end(mark, Compound::List, 0);
     /// assert_eq!(bytes, [0x45]);
     /// ```
-    #[cfg_attr(feature = "alloc", inline)]
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    #[inline]
     pub fn begin(&mut self) -> usize {
         let mark = self.position();
         self.put(&[0; SHORT]);

@@ -35,7 +35,6 @@ impl Tag {
     /// assert!(Tag::new(&[7; 32]).is_some());
     /// assert!(Tag::new(&[7; 33]).is_none());
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn new(tag: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
         bytes.get_mut(..tag.len())?.copy_from_slice(tag);
@@ -49,7 +48,6 @@ impl Tag {
     /// # use servicebus_core::wire::Tag;
     /// assert_eq!(Tag::number(258).as_bytes(), [0, 0, 1, 2]);
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn number(number: u32) -> Self {
         let [a, b, c, d] = number.to_be_bytes();
         let mut tag = Self { bytes: [0; 32], len: 4 };

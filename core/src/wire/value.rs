@@ -101,7 +101,6 @@ impl Uuid {
     /// # use servicebus_core::wire::Uuid;
     /// assert_eq!(Uuid([0xab; 16]).text().as_str().len(), 36);
     /// ```
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub fn text(self) -> UuidText {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];

@@ -27,7 +27,6 @@ impl<'a> Items<'a> {
     }
 
     /// Goes to the field at this place.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn at(&mut self, place: u8) -> &mut Fields<'a> {
         self.cursor.rewind(&self.start);
         self.cursor.pass(place);
