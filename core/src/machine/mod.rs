@@ -588,8 +588,12 @@ impl<S: Storage> ClientMachine<S> {
         match effect {
             Effect::Put(token) => {
                 let deadline = clock.now + self.settings.retry.try_timeout;
-                let begun = self
-                    .use_node(None)
+                let node = self.use_node(None);
+                // `$cbs` may have taken the place of the idle channel that was the last to use this token.
+                if S::Features::MANAGEMENT && !self.tokens.has(token) {
+                    return;
+                }
+                let begun = node
                     .and_then(|node| self.start_request(node, Owner::Token(token, Timestamp::DOTNET_MIN), deadline));
                 match begun {
                     Ok(request) => self.tokens.begun(token, request.index),

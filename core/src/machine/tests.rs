@@ -601,3 +601,35 @@ fn messages_in_the_applications_hands_are_kept_in_spite_of_a_guess() {
     world.with(|client, clock| client.message_came(clock, Some(minutes(clock, 60)), None, Timestamp::DOTNET_MAX));
     assert!(!held(&mut world), "its lock has surely ended long ago");
 }
+
+/// Requests for tokens that nobody uses.
+fn requests_of_no_token(client: &ClientMachine<Heap>) -> usize {
+    let owners = (0..client.channels.requests_end()).filter_map(|place| client.channels.request(place));
+    owners.filter(|(_, owner)| matches!(owner, owner::Owner::Token(token, _) if !client.tokens.has(*token))).count()
+}
+
+/// `$cbs` takes the place of an idle channel, whose token is not asked for then: its place may get another token, which
+/// would be answered for it.
+#[test]
+fn a_token_that_goes_with_its_channel_is_not_asked_for() {
+    let mut world = World::new();
+    world.client.settings.limits.links = 3;
+    world.client = ClientMachine::new(world.client.settings.clone());
+    for number in 0..3 {
+        let entity = Entity::queue(alloc::format!("q{number}"));
+        world.with(|client, clock| {
+            let call = client.start(None, Some(clock.now.after(Millis::from_secs(1)))).expect("room");
+            let request = crate::servicebus::management::GetSessionState { session_id: "s" };
+            assert!(client.poll_request(clock, call, &entity, &request, None).is_pending());
+            client.finish(call);
+        });
+    }
+    world.with(|client, clock| {
+        client.handle_want();
+        client.handle_dialling(clock);
+        client.handle_connected(clock).expect("room");
+        client.act(clock);
+    });
+    assert_eq!((world.client.tokens.len(), requests_of_no_token(&world.client)), (2, 0));
+    assert_eq!(world.client.channels.requests_len(), 2, "one for each token");
+}

@@ -212,6 +212,11 @@ impl<S: Storage> Tokens<S> {
         self.table.get(id.index())
     }
 
+    /// Whether it is there: the place of one that nothing uses any more may get another.
+    pub(super) fn has(&self, id: TokenId) -> bool {
+        self.get(id).is_some()
+    }
+
     fn mark(&mut self, id: TokenId) {
         self.marked.mark(id.index());
     }
