@@ -402,4 +402,20 @@ mod tests {
         assert_eq!(SharedAccessSignature::parse("SharedAccessSignature sr=1").err(), Some(SasError::Malformed));
         assert_eq!(SharedAccessSignature::parse("ü").err(), Some(SasError::Malformed));
     }
+
+    /// A key that is longer than a block of the hash is hashed itself (RFC 2104 §2).
+    #[test]
+    fn a_key_of_any_length_signs() {
+        for (key, signature) in [
+            ("k".repeat(64), "sTBsoFA2ky1E5QM9WWKOChXwACsjVThwvk7Vl45Ah%2BQ%3D"),
+            ("k".repeat(65), "%2FHQOOm0J4lQ3gI7TnHrfn88mXyKxnIz8nqbwhp78%2FUQ%3D"),
+            ("k".repeat(300), "sYczEJeEV0aDRkQ5ZkWSURjVGW%2B%2BAv7OUZQdunwwqHA%3D"),
+            (String::new(), "LA4S5dFWZoBfkpGzLwXWbR0wkNRvceE02Y1tJ2qbSxg%3D"),
+            (String::from("schlüssel-ключ"), "EyfGl3ikegmZJlbCz7wLOtm4qYGcNiAKupVD1ydpMm0%3D"),
+        ] {
+            let mut token = String::new();
+            sign(AUDIENCE, NAME, &key, Timestamp::from_secs(1_795_413_488), &mut token).unwrap();
+            assert!(token.contains(&std::format!("&sig={signature}&se=")), "{key:?}: {token}");
+        }
+    }
 }
