@@ -237,8 +237,7 @@ impl<S: Storage> ClientMachine<S> {
     /// use servicebus_core::servicebus::{Cause, Failure};
     ///
     /// machine.handle_connected(clock)?;
-    /// let lost = Failure { cause: Cause::Unreachable, uncertain: false, description: Default::default() };
-    /// machine.handle_disconnected(clock, lost);
+    /// machine.handle_disconnected(clock, Failure::new(Cause::Unreachable));
     /// assert!(machine.is_disconnected() && machine.last_failure().is_some());
     /// # Ok::<(), servicebus_core::servicebus::Failure<Heap>>(())
     /// ```

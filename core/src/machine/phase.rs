@@ -42,8 +42,7 @@ impl<S: Storage> ClientMachine<S> {
     /// # let (mut machine, clock) = (ClientMachine::<Heap>::new(settings), Clock::default());
     /// # use servicebus_core::servicebus::{Cause, Failure};
     /// assert!(machine.last_failure().is_none());
-    /// let lost = Failure { cause: Cause::Timeout, uncertain: false, description: Default::default() };
-    /// machine.handle_disconnected(clock, lost);
+    /// machine.handle_disconnected(clock, Failure::new(Cause::Timeout));
     /// assert!(machine.last_failure().is_some());
     /// ```
     pub fn last_failure(&self) -> Option<&Failure<S>> {

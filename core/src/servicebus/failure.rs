@@ -145,7 +145,18 @@ pub struct Failure<S: Storage> {
 }
 
 impl<S: Storage> Failure<S> {
-    pub(crate) fn new(cause: Cause) -> Self {
+    /// A failure without a description: the call was not carried out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::servicebus::{Cause, Failure};
+    /// # use servicebus_core::storage::Heap;
+    /// let failure = Failure::<Heap>::new(Cause::Unreachable);
+    /// assert!(failure.is_transient() && !failure.uncertain);
+    /// assert_eq!(failure.to_string(), "the service cannot be reached");
+    /// ```
+    pub fn new(cause: Cause) -> Self {
         Self { cause, uncertain: false, description: S::Description::default() }
     }
 
