@@ -73,7 +73,9 @@ impl ProcessorOptions {
         self
     }
 
-    /// Sets for how long the lock of each message, or of each session, is renewed.
+    /// Sets for how long the lock of each message, or of each session, is renewed. A session from which nothing is received for
+    /// ten minutes is lost however its lock is renewed; see
+    /// [`AutoLockRenewer::session`](super::AutoLockRenewer::session).
     ///
     /// # Examples
     ///
