@@ -156,3 +156,25 @@ fn what_is_not_amqp_is_still_warned_of() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].starts_with("servicebus_emulator") && told[0].contains("refused"), "{told:#?}");
 }
+
+#[test]
+fn a_close_with_an_error_is_warned_of_with_its_condition() {
+    use servicebus_tokio::servicebus_core::wire::performative::{Close, ErrorCondition, Open};
+    use servicebus_tokio::servicebus_core::wire::{Encode, to_vec};
+
+    fn frame(performative: &impl Encode) -> Vec<u8> {
+        let body = to_vec(performative);
+        let size = u32::try_from(8 + body.len()).unwrap();
+        [&size.to_be_bytes()[..], &[2, 0, 0, 0], &body].concat()
+    }
+    let told = warnings(Emulator::builder().queue("q"), async |emulator| {
+        let mut stream = TcpStream::connect(emulator.amqp_address()).await.unwrap();
+        let error = ErrorCondition { description: Some("byte 7"), ..ErrorCondition::new("amqp:decode-error") };
+        let close = frame(&Close { error: Some(error) });
+        let flight = [b"AMQP\x00\x01\x00\x00", &frame(&Open::new("sdk"))[..], &close].concat();
+        stream.write_all(&flight).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("amqp:decode-error") && told[0].contains("byte 7"), "{told:#?}");
+}

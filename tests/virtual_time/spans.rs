@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,8 @@ struct Tree {
     entered: Vec<usize>,
     /// Events, and the span that each lies in.
     events: Vec<(String, Option<usize>)>,
+    /// What the emulator warns of.
+    warnings: Vec<String>,
 }
 
 /// Notes spans and events as a tree.
@@ -54,7 +56,8 @@ impl Notes {
 
 impl Subscriber for Notes {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "servicebus"
+        let warns = metadata.target().starts_with("servicebus_emulator") && *metadata.level() == Level::WARN;
+        metadata.target() == "servicebus" || metadata.is_event() && warns
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -75,6 +78,9 @@ impl Subscriber for Notes {
         let mut text = Text(String::new());
         event.record(&mut text);
         let mut tree = self.tree();
+        if event.metadata().target() != "servicebus" {
+            return tree.warnings.push(text.0);
+        }
         let around = tree.entered.last().copied();
         tree.events.push((text.0, around));
     }
@@ -239,4 +245,17 @@ fn what_is_lost_is_told_in_its_link() {
         assert!(text.contains("kind=\"receiver\"") && text.ends_with("messaging.destination.name=\"s\""), "{text}");
     }
     assert_eq!(tree.around("disconnected").first(), tree.named("connection").first());
+}
+
+#[test]
+fn a_connection_without_a_token_is_refused_and_not_just_closed() {
+    let told = told(async |world| {
+        let client = world.client::<Heap>();
+        client.ready(SECOND).await.unwrap();
+        world.sleep(SECOND * 25).await;
+        client.close().await;
+    });
+    let tree = told.lock().unwrap();
+    assert_eq!(tree.warnings.len(), 1, "{:#?}", tree.warnings);
+    assert!(tree.warnings[0].contains("not authorized within 20000 milliseconds"), "{:#?}", tree.warnings);
 }

@@ -178,6 +178,8 @@ impl Broker {
         peer.engine.handle_timeout(clock.now);
         if !peer.access.is_authorized() && clock.now >= peer.connected + TOKEN_WAIT {
             let text = "The connection was not authorized within 20000 milliseconds and is closed.";
+            // Unlike a connection that is idle, this one has done something wrong: its tokens were bad, or never came.
+            tracing::warn!(reason = text, "refused");
             return force_close(shared, peer, text.to_owned(), clock);
         }
         let limit = linkless_limit(peer);

@@ -66,6 +66,13 @@ impl Handler for Recorder<'_> {
                 let asked = properties.and_then(|properties| properties.get(IS_CLIENT_PROVIDER));
                 self.is_client_provider = asked == Some(Value::Boolean(true));
             }
+            (_, PerformativeView::Close(close)) => {
+                // A client that is content gives none: this is what it thinks of the broker's bytes.
+                if let Some(error) = close.error() {
+                    let (condition, reason) = (error.condition.as_str(), error.description.unwrap_or_default());
+                    tracing::warn!(condition, reason, "the client closed the connection with an error");
+                }
+            }
             (Subject::Link(link), PerformativeView::Attach(attach)) => {
                 if let Ok(attach) = attach.whole() {
                     self.attaches.push((link, wire::to_vec(&attach)));
