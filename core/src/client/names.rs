@@ -525,8 +525,8 @@ macro_rules! client_names {
         #[doc = concat!("use ", $name, "::*;")]
         /// # async fn example(sender: Sender, batch: MessageBatch) {
         /// if let Err(unsent) = sender.send_batch(batch).await {
-        ///     let unsent: SendError<MessageBatch> = unsent;
-        ///     eprintln!("{unsent}: {} messages are left", unsent.into_inner().len());
+        ///     let (error, batch): (Error, MessageBatch) = SendError::into_parts(unsent);
+        ///     eprintln!("{error}: {} messages are left", batch.len());
         /// }
         /// # }
         /// ```
