@@ -212,11 +212,14 @@ pub trait Credential<P> {
 /// # use servicebus_simulation::Simulated;
 /// # use std::cell::RefCell;
 /// # use std::rc::Rc;
-/// # let runtime = world.runtime::<Heap>();
+/// # let (runtime, settings, dialer) = (world.runtime::<Heap>(), world.settings(), world.dialer());
+/// # let spawn = |driver| world.spawn(driver);
+/// # type Own = Simulated<Heap>;
 ///
-/// let shared = Rc::new(RefCell::new(Client::shared_state(world.settings())));
-/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
-/// world.spawn(driver::run(shared, runtime, world.dialer(), NoCredential));
+/// // Of the runtime `Own`:
+/// let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
+/// let client = Client::<Own>::new(&shared, runtime.clone());
+/// spawn(driver::run(shared, runtime, dialer, NoCredential));
 /// client.sender("orders")?.send("one").await?;
 /// # Ok(())
 /// # });
@@ -394,9 +397,11 @@ impl<R: Runtime> Drop for Running<R> {
 /// # use std::cell::RefCell;
 /// # use std::rc::Rc;
 /// # let (runtime, settings, dialer) = (world.runtime::<Heap>(), world.settings(), world.dialer());
+/// # type Own = Simulated<Heap>;
 ///
+/// // Of the runtime `Own`:
 /// let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
-/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
+/// let client = Client::<Own>::new(&shared, runtime.clone());
 /// let driver = driver::run(shared, runtime, dialer, NoCredential);
 /// # world.spawn(async {
 /// driver.await; // in a task of its own: until the client is closed

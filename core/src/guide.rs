@@ -7,7 +7,8 @@
 //!
 //! | call | guarantee | bound | a dropped future |
 //! |---|---|---|---|
-//! | `Sender::send`, `send_batch`, `schedule` | at least once: an attempt whose answer was lost is repeated. With duplicate detection on the entity exactly once, since each attempt has the same message id | the retry policy | may still have sent |
+//! | `Sender::send`, `send_batch` | at least once: an attempt whose answer was lost is repeated. With duplicate detection on the entity exactly once, since each attempt has the same message id | the retry policy | may still have sent |
+//! | `Sender::schedule` | at most once: an attempt whose answer was lost is not repeated, and its outcome is unknown | the retry policy | may still have scheduled |
 //! | `Sender::send_all` | at least once; the error tells how many were stored | the retry policy for each batch | may still have sent |
 //! | `Sender::enqueue`, and its `Delivery` | at least once where the delivery was awaited; at most once where it was dropped | the retry policy for the place, and for the outcome | may have sent once |
 //! | `Sender::create_batch`, `size_limits` | | the retry policy | nothing is lost |

@@ -212,12 +212,12 @@ impl Options {
     /// # Examples
     ///
     /// ```no_run
-    /// # fn token_of_the_identity_provider() -> Result<(String, u64), std::io::Error> { Ok((String::new(), 0)) }
+    /// # async fn token_of_the_identity_provider() -> Result<(String, u64), std::io::Error> { Ok((String::new(), 0)) }
     /// # fn example() -> Result<(), servicebus_async_std::Error> {
     /// use servicebus_async_std::{Options, Timestamp, Token};
     ///
     /// let entra_id = || async {
-    ///     let (token, expires_at) = token_of_the_identity_provider()?;
+    ///     let (token, expires_at) = token_of_the_identity_provider().await?;
     ///     Ok::<_, std::io::Error>(Token::jwt(token, Timestamp::from_secs(expires_at as i64)))
     /// };
     /// let client = Options::for_namespace("contoso.servicebus.windows.net")?.connect_with_credential(entra_id);

@@ -101,7 +101,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// ```
     /// # servicebus_simulation::example(async |client| {
     /// let jobs = client.accept_non_exclusive_session("jobs", "customer-7").await?;
-    /// let token = jobs.lock_token().ok_or("an exclusive lock")?; // for whoever is to take over
+    /// let token = jobs.lock_token().ok_or("an exclusive lock")?; // to be handed to the next receiver
     /// # let _ = token;
     /// # Ok(())
     /// # });

@@ -118,7 +118,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// last, no change is missed that lasts. A state of another kind counts, not another `error` in
     /// [`ConnectionState::Recovering`].
     ///
-    /// Cancel safety: nothing is lost. It has no bound in time; it ends when the client closes.
+    /// Cancel safety: nothing is lost.
     ///
     /// Bound: none; it ends with the client.
     ///
@@ -160,7 +160,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// A pause between two attempts to connect is not shortened; the
     /// [`RetryPolicy`](crate::servicebus::RetryPolicy) sets how long they are.
     ///
-    /// Cancel safety: nothing is lost. It ends within `timeout`.
+    /// Cancel safety: nothing is lost.
     ///
     /// Bound: the time given.
     ///

@@ -287,8 +287,10 @@ impl<S: Storage> Error<S> {
     /// use servicebus_core::engine::Capacity;
     /// use servicebus_core::storage::Limits;
     ///
+    /// let limits = Limits::default().with_links(4);
     /// # let settings = world.settings::<servicebus_core::storage::Heap>();
-    /// let client = world.client_with(settings.with_limits(Limits::default().with_links(4)));
+    /// # let client = world.client_with(settings.with_limits(limits));
+    /// // With a client of these limits:
     /// let senders: Result<Vec<_>, _> = (0..100).map(|_| client.sender("orders")).collect();
     /// assert_eq!(senders.unwrap_err().capacity(), Some(Capacity::Links));
     /// # Ok(())

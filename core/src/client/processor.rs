@@ -141,10 +141,12 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     /// let processor = client.processor("orders", ProcessorOptions::new());
     /// let control = processor.control();
     /// # let handle = world.clone();
-    /// # world.spawn(async move {
-    /// #     handle.sleep(Duration::from_secs(60)).await;
-    /// control.stop(); // in another task, such as at a signal
-    /// # });
+    /// # let shutdown = async move { handle.sleep(Duration::from_secs(60)).await };
+    /// # let spawn = |task| world.spawn(task);
+    /// spawn(async move {
+    ///     shutdown.await; // such as a signal
+    ///     control.stop();
+    /// });
     /// processor.run(|_| async { Ok(()) }).await?; // returns when it is stopped
     /// # Ok(())
     /// # });

@@ -31,14 +31,14 @@ pub(super) enum Mode {
 /// let control = processor.control();
 /// # let handle = world.clone();
 /// # let sleep = async move |time| handle.sleep(time).await;
-/// # world.spawn(async move {
-/// // In a task of its own: not during the nightly stock-taking.
-/// control.pause();
-/// sleep(Duration::from_secs(3_600)).await;
-/// control.resume();
-/// # sleep(Duration::from_secs(60)).await;
-/// # control.stop();
-/// # });
+/// # let spawn = |task| world.spawn(task);
+/// spawn(async move {
+///     control.pause(); // for the nightly stock-taking
+///     sleep(Duration::from_secs(3_600)).await;
+///     control.resume();
+/// #     sleep(Duration::from_secs(60)).await;
+/// #     control.stop();
+/// });
 /// processor.run(|_| async { Ok(()) }).await?;
 /// # Ok(())
 /// # });

@@ -81,8 +81,8 @@ impl Subject {
 /// # world.stop_soon(&processor.control());
 /// processor
 ///     .on_error(|error| match error.cause() {
-///         ProcessorErrorCause::Handler(failed) => eprintln!("tried again: {failed}"),
-///         ProcessorErrorCause::Receive(outage) if outage.is_transient() => {} // seen elsewhere
+///         ProcessorErrorCause::Handler(failed) => eprintln!("the handler failed: {failed}"),
+///         ProcessorErrorCause::Receive(outage) if outage.is_transient() => {} // `Client::state_changed` reports it
 ///         _ => eprintln!("{error}"),
 ///     })
 ///     .run(|_| async { Err(HandlerError::new("out of stock")) })
@@ -268,7 +268,7 @@ impl<S: Storage> ProcessorError<S> {
     /// # world.stop_soon(&processor.control());
     /// processor
     ///     .on_error(|error| match error.delivery_count() {
-    ///         Some(0) => {} // told when it fails again
+    ///         Some(0) => {} // reported when it fails again
     ///         _ => eprintln!("{error}"),
     ///     })
     ///     .run(|_| async { Err(HandlerError::new("out of stock")) })

@@ -20,7 +20,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// Bound: the retry policy.
     ///
-    /// Guarantee: at least once.
+    /// Guarantee: at most once.
     ///
     /// # Errors
     /// As [`Sender::send`].
@@ -54,7 +54,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// Bound: the retry policy.
     ///
-    /// Guarantee: at least once.
+    /// Guarantee: at most once.
     ///
     /// # Errors
     /// As [`Sender::send`].
@@ -155,7 +155,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     ///
     /// Bound: the retry policy.
     ///
-    /// Guarantee: at least once.
+    /// Guarantee: at most once.
     ///
     /// # Errors
     /// As [`Sender::send`].

@@ -26,8 +26,8 @@ use core::ops::Deref;
 /// # client.sender("jobs")?.send(&Message::new("paint it blue").with_session_id("customer-7")).await?;
 /// let session = client.accept_session("jobs", "customer-7").await?;
 /// while let Some(message) = session.receive(Duration::from_secs(1)).await? {
+///     session.set_state(Some(b"painted")).await?; // first: a crash before `complete` loses nothing
 ///     session.complete(&message).await?;
-///     session.set_state(Some(b"painted")).await?;
 /// }
 /// session.close().await;
 /// # Ok(())
@@ -111,7 +111,7 @@ impl<R: Runtime<Storage = S>, S: Storage> SessionReceiver<R> {
     /// The token by which another receiver can take the session over; `None` when its lock is exclusive. It stays what
     /// it was when the session was accepted, also when another has taken the session since.
     ///
-    /// Whoever may listen to the entity and has the token can have the session: treat it as a secret.
+    /// Anyone with the right to listen on the entity and this token can take the session over: treat it as a secret.
     ///
     /// # Examples
     ///

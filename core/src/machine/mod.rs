@@ -162,9 +162,11 @@ pub struct Target<'a> {
 /// # use std::cell::RefCell;
 /// # use std::rc::Rc;
 /// # let (settings, runtime, clock) = (world.settings(), world.runtime(), world.clock());
+/// # type Own = Simulated<Heap>;
 ///
-/// let shared = Rc::new(RefCell::new(Client::<Simulated<Heap>>::shared_state(settings)));
-/// let client = Client::<Simulated<Heap>>::new(&shared, runtime);
+/// // Of the runtime `Own`:
+/// let shared = Rc::new(RefCell::new(Client::<Own>::shared_state(settings)));
+/// let client = Client::<Own>::new(&shared, runtime);
 /// let orders = client.receiver("orders")?;
 ///
 /// let mut state = shared.borrow_mut();

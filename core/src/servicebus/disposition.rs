@@ -36,8 +36,7 @@ pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 /// # sender.send("two of the blue ones").await?;
 /// let order = receiver.next().await?;
 /// let what = match order.text() {
-///     Ok(_) if order.delivery_count() < 3 => Disposition::Complete,
-///     Ok(_) => Disposition::Defer { properties: &[("step", "payment".into())] },
+///     Ok(_) => Disposition::Complete,
 ///     Err(_) => Disposition::DeadLetter(DeadLetterOptions::new().with_reason("not text")),
 /// };
 /// receiver.settle_by_token(order.lock_token().ok_or("no lock")?, what).await?;

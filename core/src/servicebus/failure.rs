@@ -7,7 +7,7 @@ use crate::storage::{Storage, Text};
 use crate::wire::performative::ErrorCondition;
 use core::fmt;
 
-/// Whose fault it is.
+/// What failed.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Cause {
-    /// The service said so.
+    /// The service refused, for this reason.
     Service(Reason),
     /// There is no connection, or it broke before the outcome was known; the description has the details.
     Connection(ConnectionErrorKind),
@@ -135,7 +135,7 @@ impl Offer {
 /// ```
 #[non_exhaustive]
 pub struct Failure<S: Storage> {
-    /// Whose fault it is.
+    /// What failed.
     pub cause: Cause,
     /// The call may have been carried out all the same.
     pub uncertain: bool,

@@ -158,8 +158,9 @@ enum Content {
 /// ```
 /// use servicebus_core::servicebus::{AsMessage, Message};
 ///
-/// let message = Message::new("an order").with_message_id("42").with_property("priority", 3).with_property("priority",
-/// 4); assert_eq!(message.as_message().properties.get("priority"), Some(4.into()));
+/// let message = Message::new("an order").with_message_id("42").with_property("priority", 3);
+/// let urgent = message.with_property("priority", 4); // replaces the value
+/// assert_eq!(urgent.as_message().properties.get("priority"), Some(4.into()));
 /// ```
 ///
 /// Its application properties are kept encoded: borrowing it for a send neither allocates nor walks them. Setting one

@@ -551,7 +551,7 @@ impl<S: Storage> ReceivedMessage<S> {
     /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
     /// sender.send(&Message::new("how many are left?").with_reply_to("invoices")).await?;
     /// let question = receiver.next().await?;
-    /// client.sender(question.reply_to().ok_or("nobody waits")?)?.send("seven").await?;
+    /// client.sender(question.reply_to().ok_or("no address for a reply")?)?.send("seven").await?;
     /// assert_eq!(client.receiver("invoices")?.next().await?.text()?, "seven");
     /// # Ok(())
     /// # });
@@ -812,8 +812,8 @@ impl<S: Storage> ReceivedMessage<S> {
     /// # let (sender, receiver) = (client.sender("orders")?, client.receiver("orders")?);
     /// # sender.send("two of the blue ones").await?;
     /// let order = receiver.next().await?;
+    /// let number = order.sequence_number().ok_or("not from a queue")?; // to be kept
     /// receiver.defer(&order).await?;
-    /// let number = order.sequence_number().ok_or("not from a queue")?;
     /// assert_eq!(receiver.receive_deferred(&[number]).await?[0].text()?, "two of the blue ones");
     /// # Ok(())
     /// # });

@@ -45,12 +45,16 @@ pub enum RetryMode {
 /// # Examples
 ///
 /// ```
+/// # use servicebus_core::{machine::Settings, storage::Heap};
 /// use core::time::Duration;
 /// use servicebus_core::servicebus::RetryPolicy;
 ///
+/// # let connection_string = servicebus_simulation::CONNECTION_STRING;
 /// // Back within a second after an outage, at the price of more attempts.
 /// let eager = RetryPolicy::new().with_max_retries(60).with_max_delay(Duration::from_secs(1));
-/// # let _ = eager;
+/// // Adapters have `Options::with_retry`.
+/// let settings = Settings::<Heap>::new(connection_string.into(), 1).with_retry(eager);
+/// # drop(settings);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -150,7 +150,8 @@ impl Limits {
     /// # servicebus_simulation::example_in_world(async |world| {
     /// # use servicebus_core::storage::{Heap, Limits};
     /// let limits = Limits::new().with_links(1);
-    /// let client = world.client_with::<Heap>(world.settings().with_limits(limits));
+    /// # let client = world.client_with::<Heap>(world.settings().with_limits(limits));
+    /// // With a client of these limits:
     /// let orders = client.sender("orders")?;
     /// assert!(client.sender("invoices").is_err(), "there is room for one");
     /// # drop(orders);
@@ -244,8 +245,8 @@ impl Default for Limits {
     }
 }
 
-/// The containers of one connection and of the client on it. Tables, and what belongs to their entries, are chosen by a
-/// [`Room`]: [`TableOf<S, room::Links, T>`](TableOf).
+/// The containers of one connection and of the client on it; made by [`fixed_storage!`](crate::fixed_storage), or the
+/// heap's.
 ///
 /// # Examples
 ///

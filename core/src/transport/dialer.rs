@@ -79,10 +79,13 @@ pub type Opened<T> = Secured<T>;
 /// # use std::cell::RefCell;
 /// # use std::rc::Rc;
 /// # let (tcp, runtime, settings) = (Tcp::new(&world), world.runtime::<Heap>(), world.settings());
+/// # let spawn = |driver| world.spawn(driver);
+/// # type Own = Simulated<Heap>;
 ///
+/// // Of the runtime `Own`:
 /// let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
-/// let client = Client::<Simulated<Heap>>::new(&shared, runtime.clone());
-/// world.spawn(driver::run(shared, runtime, Dialer::new(tcp), NoCredential));
+/// let client = Client::<Own>::new(&shared, runtime.clone());
+/// spawn(driver::run(shared, runtime, Dialer::new(tcp), NoCredential));
 /// client.sender("orders")?.send("one").await?;
 /// # Ok(())
 /// # });
