@@ -69,11 +69,12 @@ pub use servicebus_core::fixed_storage;
 pub use servicebus_core::guide;
 pub use servicebus_core::machine::{ReceiveMode, Settings, SizeLimits};
 pub use servicebus_core::servicebus::{
-    Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries, FilterProperties,
-    InvalidLockToken, InvalidMessage, LockToken, MessageId, MessageRef, MessageState, Properties, Reason, RetryMode,
-    RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
+    Address, Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries,
+    FilterProperties, InvalidLockToken, InvalidMessage, LockToken, MessageId, MessageRef, MessageState, Properties,
+    Reason, RetryMode, RetryPolicy, RuleFilterRef, RuleRef, SubQueue,
 };
 pub use servicebus_core::time::{Duration, TimeOutOfRange, Timestamp};
+pub use servicebus_core::wire::message::{Body as ReceivedBody, MessageView};
 pub use servicebus_core::wire::{DecodeError, Uuid, Value, WrongValue};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};

@@ -38,13 +38,14 @@ macro_rules! client_names {
         pub use $crate::machine::{ReceiveMode, SizeLimits};
         pub use $crate::runtime::HeapRuntime;
         pub use $crate::servicebus::{
-            Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries,
+            Address, Argument, AsMessage, BatchError, Body, BodyError, CorrelationRuleFilterRef, Disposition, Entries,
             FilterProperties, InvalidLockToken, InvalidMessage, LockToken, Message, MessageBody, MessageId,
             MessageIdBuf, MessageRef, MessageState, Properties, Reason, RetryMode, RetryPolicy, Rule, RuleFilterRef,
             RuleRef, SubQueue,
         };
         pub use $crate::storage::Limits;
         pub use $crate::time::{TimeOutOfRange, Timestamp};
+        pub use $crate::wire::message::{Body as ReceivedBody, MessageView};
         pub use $crate::wire::{DecodeError, Uuid, Value, WrongValue};
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
@@ -129,7 +130,6 @@ macro_rules! client_names {
         /// let receiver = client.receiver(ReceiverOptions::new("orders").with_prefetch(100))?;
         /// while let Some(message) = receiver.receive(Duration::from_secs(5)).await? {
         ///     match message.text()? {
-        ///         "later" => receiver.abandon(&message).await?,
         ///         "never" => receiver.dead_letter(&message, DeadLetterOptions::new().with_reason("never")).await?,
         ///         _ => receiver.complete(&message).await?,
         ///     }
@@ -340,7 +340,7 @@ macro_rules! client_names {
         /// ```
         #[doc = concat!("use ", $name, "::*;")]
         ///
-        /// /// Whether somebody has to be called at night.
+        /// /// Whether the error needs an operator at once.
         /// fn is_urgent(error: &ProcessorError) -> bool {
         ///     match error.cause() {
         ///         ProcessorErrorCause::Receive(outage) => !outage.is_transient(),

@@ -65,7 +65,7 @@ pub use message::{Message, MessageState};
 pub use namespace::{Namespace, RuntimeCounts};
 #[doc(hidden)]
 pub use namespace::{Signal, StoreId};
-pub use queue::{Queue, Times};
+pub use queue::{Queue, Stores, Times};
 #[doc(hidden)]
 pub use rule::StoredRule;
 pub use topic::{Subscription, Topic};

@@ -10,19 +10,36 @@ use servicebus_core::servicebus::SubQueue;
 use servicebus_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
-/// The stores of a queue or a subscription.
+/// The stores of a queue or a subscription: what [`Namespace::counts`](super::Namespace::counts) takes.
+///
+/// # Examples
+/// ```
+/// # use servicebus_core::time::{Duration, Instant, Timestamp};
+/// # use servicebus_emulator::Emulator;
+/// # use servicebus_emulator::broker::*;
+/// # let clock = Clock { now: Instant::ZERO, utc: Timestamp::from_secs(1_795_000_000) };
+/// # let mut broker = Emulator::builder().queue("orders").broker(clock)?;
+/// let namespace = broker.namespace();
+/// let stores = namespace.queue("orders").map(|queue| queue.stores);
+/// assert_eq!(stores.map(|stores| namespace.counts(&stores).active), Some(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Stores {
     /// Its messages.
+    #[doc(hidden)]
     pub main: StoreId,
     /// Its dead-letter queue.
+    #[doc(hidden)]
     pub dead_letter: StoreId,
     /// The dead-letter queue of failed transfers.
+    #[doc(hidden)]
     pub transfer: StoreId,
 }
 
 impl Stores {
     /// The store of a sub-queue, or the main one.
+    #[doc(hidden)]
     pub fn get(&self, sub_queue: Option<SubQueue>) -> StoreId {
         match sub_queue {
             None => self.main,
@@ -32,6 +49,7 @@ impl Stores {
     }
 
     /// All three.
+    #[doc(hidden)]
     pub fn all(&self) -> [StoreId; 3] {
         [self.main, self.dead_letter, self.transfer]
     }
