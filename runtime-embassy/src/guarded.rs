@@ -1,13 +1,19 @@
 //! A network driver that keeps from the stack what it does not survive.
 
+use core::net::Ipv4Addr;
+use core::ops::Range;
 use core::task::Context;
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken};
 
-/// A network driver in front of embassy-net: frames on which the stack (smoltcp 0.13) panics are dropped, whoever sent them.
+/// A network driver in front of embassy-net: it keeps from the stack (smoltcp 0.13) what that panics on, whoever sent it.
 /// A board that asks for its address by DHCP needs it.
 ///
-/// There is one kind of them: answers of DHCP that name a router whose address is none to send to, such as 0.0.0.0. The first
-/// packet to another network would end the firmware.
+/// There are two kinds, both of them answers of DHCP that anyone on the line can send:
+///
+/// - Those that come from 0.0.0.0, by their IPv4 header. The stack would ask there for more time at half of the lease, and
+///   end the firmware; it looks at no server identifier for that. They are dropped.
+/// - Those that name a router whose address is none to send to, such as 0.0.0.0. The first packet to another network would end
+///   the firmware. They are passed on without the router: the board has its address, and its own network.
 ///
 /// ```no_run
 /// use embassy_net::driver::Driver;
@@ -84,43 +90,66 @@ impl<T: RxToken> RxToken for GuardedFrame<T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
         self.0.consume(|frame| {
             // The stack passes over a frame of nothing.
-            let length = if names_no_router(frame).is_some() { 0 } else { frame.len() };
+            let length = if survives(frame) { frame.len() } else { 0 };
             f(frame.get_mut(..length).unwrap_or_default())
         })
     }
 }
 
-/// Whether a frame is an answer of DHCP with a router (RFC 2132 §3.5) that nothing can be sent to.
-fn names_no_router(frame: &[u8]) -> Option<()> {
+/// Where IPv4 begins behind the header of Ethernet.
+const IP: usize = 14;
+/// Behind the fixed fields of BOOTP come four bytes, and then the options.
+const FIXED: usize = 236;
+const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
+
+/// Whether the stack survives a frame, once routers that nothing can be sent to are taken out of it.
+fn survives(frame: &mut [u8]) -> bool {
+    const SOURCE: Range<usize> = IP + 12..IP + 16;
+    let Some(answer) = answer_of_dhcp(frame) else { return true };
+    // A broadcast or a group is no source to the stack.
+    if frame.get(SOURCE) == Some(&[0; 4]) {
+        return false;
+    }
+    take_routers_out(frame, answer);
+    true
+}
+
+/// Where BOOTP begins in a frame that is an answer of DHCP.
+fn answer_of_dhcp(frame: &[u8]) -> Option<usize> {
     const IPV4: [u8; 2] = [8, 0];
     const UDP: u8 = 17;
     const UDP_HEADER: usize = 8;
-    /// Behind the fixed fields of BOOTP come these bytes, and then the options.
-    const FIXED: usize = 236;
-    const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
+    const REPLY: u8 = 2;
+    let ip = frame.get(IP - 2..)?.strip_prefix(&IPV4)?;
+    let at = usize::from(*ip.first()? & 15) * 4 + UDP_HEADER;
+    let is_answer = *ip.get(9)? == UDP && *ip.get(at)? == REPLY && ip.get(at + FIXED..)?.starts_with(&COOKIE);
+    is_answer.then_some(IP + at)
+}
+
+/// Pads over each router (RFC 2132 §3.5) that nothing can be sent to. The stack reads an option with one router, and none
+/// with several.
+fn take_routers_out(frame: &mut [u8], answer: usize) {
+    const PAD: u8 = 0;
+    const END: u8 = 255;
     const ROUTER: u8 = 3;
-    let ip = frame.get(12..)?.strip_prefix(&IPV4)?;
-    let header = usize::from(*ip.first()? & 15) * 4;
-    if *ip.get(9)? != UDP {
-        return None;
-    }
-    let mut options = ip.get(header + UDP_HEADER + FIXED..)?.strip_prefix(&COOKIE)?;
+    let mut at = answer + FIXED + COOKIE.len();
     loop {
-        let (kind, rest) = options.split_first()?;
-        options = match *kind {
-            0 => rest,
-            255 => return None,
-            kind => {
-                let (length, rest) = rest.split_first()?;
-                let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-                if let (ROUTER, Ok(address)) = (kind, <[u8; 4]>::try_from(value)) {
-                    let address = core::net::Ipv4Addr::from(address);
-                    if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
-                        return Some(());
-                    }
+        let end = match (frame.get(at), frame.get(at + 1)) {
+            (Some(&PAD), _) => at + 1,
+            (Some(&END) | None, _) | (_, None) => return,
+            (_, Some(length)) => at + 2 + usize::from(*length),
+        };
+        let Some(option) = frame.get_mut(at..end) else { return };
+        if let [ROUTER, 4, a, b, c, d] = *option {
+            let address = Ipv4Addr::new(a, b, c, d);
+            if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
+                option.fill(PAD);
+                // UDP without a checksum, which is allowed over IPv4.
+                if let Some(checksum) = frame.get_mut(answer - 2..answer) {
+                    checksum.fill(0);
                 }
-                rest
             }
         }
+        at = end;
     }
 }

@@ -209,8 +209,22 @@ fn no_frame_of_a_peer_panics_the_network_stack_d1() {
     println!("{changed} changed frames; {whole} of 180 talks after the attacks are whole");
 }
 
-/// An answer to a board that asks for an address, which names this router; `None` for what is no question.
-fn lease(frame: &[u8], router: [u8; 4]) -> Option<Vec<u8>> {
+/// What a server of DHCP says of itself and of the network.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    /// Where its answers come from, by their IPv4 headers; as its identifier they name the peer.
+    source: [u8; 4],
+    router: [u8; 4],
+}
+
+/// A router next to the peer.
+const ROUTER: [u8; 4] = {
+    let [a, b, c, _] = PEER.octets();
+    [a, b, c, 254]
+};
+
+/// An answer to a board that asks for an address, for a minute; `None` for what is no question.
+fn answer(frame: &[u8], lease: Lease) -> Option<Vec<u8>> {
     const MASK: [u8; 4] = [255, 255, 255, 0];
     // A name server in another network.
     const NAMES: [u8; 4] = [192, 0, 2, 1];
@@ -222,46 +236,97 @@ fn lease(frame: &[u8], router: [u8; 4]) -> Option<Vec<u8>> {
     answer[0] = 2;
     answer[16..20].copy_from_slice(&BOARD.octets());
     answer.extend([53, 1, kind, 54, 4].into_iter().chain(PEER.octets()));
-    for (option, value) in [(1, MASK), (3, router), (6, NAMES), (51, [0, 0, 14, 16])] {
+    for (option, value) in [(1, MASK), (3, lease.router), (6, NAMES), (51, [0, 0, 0, 60])] {
         answer.extend([option, 4].into_iter().chain(value));
     }
     answer.push(255);
-    Some(datagram(&frame[6..12], [&PEER.octets(), &[255; 4]], [&[0, 67], &[0, 68]], &answer))
+    let mut frame = datagram(&frame[6..12], [&lease.source, &[255; 4]], [&[0, 67], &[0, 68]], &answer);
+    let udp = &frame[34..];
+    let sum = checksum(&[&frame[26..34], &[0, 17], &(udp.len() as u16).to_be_bytes(), udp].concat()).to_be_bytes();
+    frame[40..42].copy_from_slice(&sum);
+    Some(frame)
 }
 
-/// Looks a name up by a lease with this router: whether the board had an address, and asked.
-fn ask_by_lease(running: impl FnOnce(Port) -> Running, router: [u8; 4]) -> (bool, bool) {
+/// What came of a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Came {
+    address: Option<[u8; 4]>,
+    gateway: Option<[u8; 4]>,
+    /// The hardware address of the router was asked for, and that of the peer.
+    asked: [bool; 2],
+}
+
+/// Looks a name up by a lease, and keeps the address for longer than half of its minute: it is asked for again then.
+fn use_lease(running: impl FnOnce(Port) -> Running, lease: Lease) -> Came {
     let (board, near) = cable();
     let (stack, mut background) = running(board);
-    let asked = Cell::new(false);
+    let asked = Cell::new([false; 2]);
     let each = || {
         assert!(background.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         let sent: Vec<_> = near.incoming.borrow_mut().drain(..).collect();
         for frame in sent {
-            near.outgoing.borrow_mut().extend(lease(&frame, router));
-            // The router's hardware address is asked for.
-            asked.set(asked.get() || frame[12..14] == [8, 6] && frame[38..42] == router);
+            near.outgoing.borrow_mut().extend(answer(&frame, lease));
+            let [router, peer] = asked.get();
+            let asks = |address| frame[12..14] == [8, 6] && frame[38..42] == address;
+            asked.set([router || asks(ROUTER), peer || asks(PEER.octets())]);
         }
     };
     let test = async {
         stack.wait_config_up().await;
         _ = stack.dns_query("emulator.example", DnsQueryType::A).await;
+        embassy_time::Timer::after_secs(35).await;
     };
-    let ended = poll_until(pin!(test), &Cell::new(50), Duration::from_secs(120), each);
-    (ended.is_some() || stack.is_config_up(), asked.get())
+    poll_until(pin!(test), &Cell::new(50), Duration::from_secs(50), each);
+    let config = stack.config_v4();
+    Came {
+        address: config.as_ref().map(|config| config.address.address().octets()),
+        gateway: config.and_then(|config| config.gateway).map(|gateway| gateway.octets()),
+        asked: asked.get(),
+    }
+}
+
+fn bare(port: Port) -> Running {
+    stack_with(port, Config::dhcpv4(Default::default()))
+}
+
+fn guarded(port: Port) -> Running {
+    stack_with(Guarded::new(port), Config::dhcpv4(Default::default()))
+}
+
+/// Nothing can be sent to these: the stack panics on each as a router, and on the first as a server.
+const NOBODY: [[u8; 4]; 3] = [[0; 4], [255; 4], [224, 0, 0, 1]];
+
+#[test]
+fn a_lease_is_taken_and_renewed_d1() {
+    let _one = take_clock();
+    let lease = Lease { source: PEER.octets(), router: ROUTER };
+    let came = Came { address: Some(BOARD.octets()), gateway: Some(ROUTER), asked: [true; 2] };
+    assert_eq!((use_lease(bare, lease), use_lease(guarded, lease)), (came, came));
 }
 
 /// The stack itself panics: when it does not any more, the guard can go.
 #[test]
-fn a_lease_without_a_router_does_not_panic_d1() {
+fn a_lease_without_a_router_gives_an_address_d1() {
     let _one = take_clock();
-    let guarded = |port| stack_with(Guarded::new(port), Config::dhcpv4(Default::default()));
-    let bare = |port| stack_with(port, Config::dhcpv4(Default::default()));
-    let good = PEER.octets();
-    assert_eq!((ask_by_lease(bare, good), ask_by_lease(guarded, good)), ((true, true), (true, true)));
-    for router in [[0; 4], [255; 4], [224, 0, 0, 1]] {
-        let ended = catch_unwind(AssertUnwindSafe(|| ask_by_lease(bare, router)));
+    for router in NOBODY {
+        let lease = Lease { source: PEER.octets(), router };
+        let ended = catch_unwind(AssertUnwindSafe(|| use_lease(bare, lease)));
         assert!(ended.is_err(), "{router:?}: {ended:?}");
-        assert_eq!(ask_by_lease(guarded, router), (false, false), "{router:?}");
+        // Names are in another network, and nothing goes there; the server is asked again.
+        let came = Came { address: Some(BOARD.octets()), gateway: None, asked: [false, true] };
+        assert_eq!(use_lease(guarded, lease), came, "{router:?}");
+    }
+}
+
+/// The stack asks the source of an offer for more time, and panics when that is 0.0.0.0.
+#[test]
+fn a_lease_from_nobody_is_not_taken_d1() {
+    let _one = take_clock();
+    for source in NOBODY {
+        let lease = Lease { source, router: ROUTER };
+        let ended = catch_unwind(AssertUnwindSafe(|| use_lease(bare, lease)));
+        // Broadcasts and groups are no source to it.
+        assert_eq!(ended.ok(), (source != [0; 4]).then(Came::default), "{source:?}");
+        assert_eq!(use_lease(guarded, lease), Came::default(), "{source:?}");
     }
 }
