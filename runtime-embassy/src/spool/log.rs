@@ -282,16 +282,20 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
 
     /// Whether the write of a record has ended: its number was used.
     async fn was_written(&mut self, record: &Record) -> Result<bool, F::Error> {
+        Ok(self.is_removed(record).await? || self.is_whole(record).await?)
+    }
+
+    /// Whether the body of a record was written; one that is longer than the buffer counts as whole.
+    pub(super) async fn is_whole(&mut self, record: &Record) -> Result<bool, F::Error> {
         let too_long = usize::from(record.length).next_multiple_of(Self::UNIT) > N;
-        Ok(too_long || self.is_removed(record).await? || self.read(record).await?.is_some())
+        Ok(too_long || self.read(record).await?.is_some())
     }
 
     /// Whether a page holds a record that is not removed.
     async fn is_in_use(&mut self, page: u32, epoch: u64) -> Result<bool, F::Error> {
         let mut at = 0;
         while let Some(record) = self.next_in(page, epoch, &mut at).await? {
-            let too_long = usize::from(record.length).next_multiple_of(Self::UNIT) > N;
-            if too_long || self.read(&record).await?.is_some() {
+            if self.is_whole(&record).await? {
                 return Ok(true);
             }
         }

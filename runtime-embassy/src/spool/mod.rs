@@ -153,6 +153,8 @@ impl Taken {
 ///
 /// `N` is the size of the buffer for one reading, and so the longest one, rounded down to the flash's words. In flash a
 /// reading takes three words more, or 16 bytes where words are shorter, and 20 bytes of each page are taken.
+/// Readings in flash that are longer, of a firmware whose `N` was larger, are not sent, and keep their room: after all others,
+/// [`Spool::send`] ends with [`SpoolError::Unsendable`]. A firmware with a smaller `N` begins with [`Spool::clear`].
 ///
 /// All methods take `&self`: one task can push while another one sends. The flash is locked while it is read or written, not
 /// while the service is waited for.
@@ -354,7 +356,7 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
         let log = &mut *self.log.lock().await;
         let mut cursor = Cursor::default();
         while let Some(record) = log.next(&mut cursor).await.map_err(SpoolError::Flash)? {
-            if log.read(&record).await.map_err(SpoolError::Flash)?.is_some() {
+            if log.is_whole(&record).await.map_err(SpoolError::Flash)? {
                 return Ok(false);
             }
         }
@@ -368,7 +370,7 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// # Errors
     /// Why a batch was not sent; what was sent before is removed. [`SpoolError::Unsendable`] when all but readings that no
-    /// batch of this link can hold are sent.
+    /// batch of this link can hold, or that are longer than `N`, are sent.
     ///
     /// # Examples
     ///
@@ -632,7 +634,7 @@ pub enum SpoolError<E> {
     TooLong,
     /// There is no room for another reading.
     Full,
-    /// No batch of the link can hold a reading that waits.
+    /// No batch of the link can hold a reading that waits, or it is longer than the spool's buffer.
     Unsendable,
     /// The flash's own.
     Flash(E),
@@ -644,7 +646,7 @@ impl<E: fmt::Debug> fmt::Display for SpoolError<E> {
             Self::Range => f.write_str("the range is not of two or more pages of the flash, or its words or pages have another size than is possible"),
             Self::TooLong => f.write_str("a reading is longer than the spool's buffer"),
             Self::Full => f.write_str("the spool is full"),
-            Self::Unsendable => f.write_str("a reading is too long for every batch"),
+            Self::Unsendable => f.write_str("a reading is too long for every batch, or for the spool's buffer"),
             Self::Flash(error) => write!(f, "flash: {error:?}"),
         }
     }

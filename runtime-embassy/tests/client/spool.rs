@@ -228,6 +228,41 @@ fn batches_are_filled_in_the_order_that_was_chosen() {
     }
 }
 
+/// Readings of a firmware whose buffer was larger are neither sent nor overlooked.
+#[test]
+fn readings_longer_than_the_buffer_keep_a_spool_from_being_empty() {
+    let _one = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = Memory::new();
+    let flash = Flash::new(2, 1);
+    let before = Spooled::new(flash.clone(), flash.range(), 1).expect("whole pages");
+    at_once(before.push(&[1; 20])).expect("there is room");
+    while at_once(before.push(&[2; 90])).is_ok() {}
+    drop(before);
+
+    let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
+    let (client, runner) = new(resources, Settings::new(KEY, 1), &UTC).expect("nothing uses them");
+    let spool = Spool::<_, 32>::new(flash.clone(), flash.range(), 1).expect("whole pages");
+    let test = async {
+        let sender = client.sender("spooled").expect("there is room");
+        let mut shown = Vec::new();
+        spool.each(|_, reading| shown.push(reading.to_vec())).await.expect("the power stays");
+        assert_eq!(shown, [[1; 20]]);
+        for _ in 0..2 {
+            let ended = spool.send(&sender).await;
+            assert!(matches!(ended, Err(SpoolSendError::Spool(SpoolError::Unsendable))), "{ended:?}");
+            assert!(!spool.is_empty().await.expect("the power stays"));
+        }
+        assert_eq!(spool.push(&[3; 30]).await, Err(SpoolError::Full));
+        spool.clear().await.expect("the power stays");
+        assert!(spool.is_empty().await.expect("the power stays"));
+        spool.push(&[3; 30]).await.expect("there is room");
+        assert_eq!(spool.send(&sender).await.expect("the service takes it"), 1);
+        client.close().await;
+        drop((sender, client));
+    };
+    to_end(&memory, join(runner.run(Plain::new(memory.clone())), test));
+}
+
 /// Pushes a reading every two milliseconds, until the power goes; those that were taken.
 async fn measure(spool: &Spooled, measured: &Cell<u32>, accepted: &RefCell<Vec<String>>) {
     loop {
