@@ -33,10 +33,10 @@ servicebus_core::fixed_storage! {
 /// The seed of everything: the traffic that the first inputs are made of fits what the targets replay.
 pub const SEED: u64 = 7;
 
-/// A storage whose names can be literals.
-pub trait Names: Storage<Literal: From<&'static str>> + Management + Sessions {}
+/// A storage of clients that ask entities and hold sessions.
+pub trait Names: Storage + Management + Sessions {}
 
-impl<S: Storage<Literal: From<&'static str>> + Management + Sessions> Names for S {}
+impl<S: Storage + Management + Sessions> Names for S {}
 
 /// What can go wrong for a client.
 pub type Outcome<S> = Result<(), Error<S>>;

@@ -327,18 +327,7 @@ impl World {
         // More places than the broker has for one connection: its bounds are what is tested.
         let limits = Limits::new().with_deliveries(200_000).with_links(6_000);
         let config = Config { idle_time_out: None, limits, ..Config::default() };
-        let open = Open {
-            container_id: "client",
-            hostname,
-            max_frame_size: u32::MAX,
-            channel_max: 0,
-            idle_time_out: None,
-            outgoing_locales: None,
-            incoming_locales: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
-            properties,
-        };
+        let open = Open { hostname, channel_max: 0, properties, ..Open::new("client") };
         let mut engine = Connection::client(config, self.clock.now, Some(init), &open).unwrap();
         let session = engine.begin().unwrap();
         self.clients.push(Client {
@@ -937,19 +926,11 @@ pub fn attach_of<'a>(
         Role::Receiver => (address, name),
     };
     Attach {
-        name,
-        handle: 0,
-        role,
         snd_settle_mode: if settled { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled },
         rcv_settle_mode: if settled { ReceiverSettleMode::First } else { ReceiverSettleMode::Second },
         source: Some(Source { filter, ..Source::new(Some(source)) }),
         target: Some(TargetArchetype::Target(Target::new(Some(target)))),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: (role == Role::Sender).then_some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
         properties,
+        ..Attach::new(name, role)
     }
 }

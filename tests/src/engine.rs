@@ -42,18 +42,7 @@ macro_rules! on_storages {
 
 /// An `open` that leaves everything to the engine's configuration.
 pub fn open(name: &str) -> Open<'_> {
-    Open {
-        container_id: name,
-        hostname: None,
-        max_frame_size: u32::MAX,
-        channel_max: u16::MAX,
-        idle_time_out: None,
-        outgoing_locales: None,
-        incoming_locales: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
-    }
+    Open::new(name)
 }
 
 /// A `begin` with wide windows.
@@ -73,20 +62,10 @@ pub fn begin(remote_channel: Option<u16>) -> Begin<'static> {
 /// An `attach` to the node `queue`.
 pub fn attach(name: &str, handle: u32, role: Role) -> Attach<'_> {
     Attach {
-        name,
         handle,
-        role,
-        snd_settle_mode: SenderSettleMode::Mixed,
-        rcv_settle_mode: ReceiverSettleMode::First,
         source: Some(Source::new(Some("queue"))),
         target: Some(TargetArchetype::Target(Target::new(Some("queue")))),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: (role == Role::Sender).then_some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new(name, role)
     }
 }
 

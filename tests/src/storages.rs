@@ -4,25 +4,13 @@ use servicebus_core::storage::{
     ExternalTokens, LockRenewal, Prefetch, ReceiveAndDelete, Sessions, Storage, Transactions,
 };
 
-/// Storage with all capabilities, whose texts can be made from constants.
+/// Storage with all capabilities.
 pub trait Complete:
-    Storage<Literal: From<&'static str>>
-    + LockRenewal
-    + Sessions
-    + Transactions
-    + Prefetch
-    + ReceiveAndDelete
-    + ExternalTokens
+    Storage + LockRenewal + Sessions + Transactions + Prefetch + ReceiveAndDelete + ExternalTokens
 {
 }
 
 impl<S> Complete for S where
-    S: Storage<Literal: From<&'static str>>
-        + LockRenewal
-        + Sessions
-        + Transactions
-        + Prefetch
-        + ReceiveAndDelete
-        + ExternalTokens
+    S: Storage + LockRenewal + Sessions + Transactions + Prefetch + ReceiveAndDelete + ExternalTokens
 {
 }

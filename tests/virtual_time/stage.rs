@@ -25,10 +25,10 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A storage of clients that send, receive and ask entities, whose names can be literals.
-pub(crate) trait Names: Storage<Literal: From<&'static str>> + Receivers + Management {}
+/// A storage of clients that send, receive and ask entities.
+pub(crate) trait Names: Storage + Receivers + Management {}
 
-impl<S: Storage<Literal: From<&'static str>> + Receivers + Management> Names for S {}
+impl<S: Storage + Receivers + Management> Names for S {}
 
 /// A world with the queue `q`.
 pub(crate) fn world(queue: QueueDescription) -> World {

@@ -714,22 +714,7 @@ impl<S: Storage> Connection<S> {
 /// The attach that refuses a link: null termini and nothing else.
 // docs/evidence/service-evidence.md §1
 pub(super) fn refusal(name: &str, handle: u32, role: Role) -> Attach<'_> {
-    Attach {
-        name,
-        handle,
-        role,
-        snd_settle_mode: SenderSettleMode::Mixed,
-        rcv_settle_mode: ReceiverSettleMode::First,
-        source: None,
-        target: None,
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: (role == Role::Sender).then_some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
-    }
+    Attach { handle, ..Attach::new(name, role) }
 }
 
 /// The number by which the answer to an attach finds its link.

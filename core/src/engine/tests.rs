@@ -19,36 +19,16 @@ fixed_storage! {
 }
 
 fn open(name: &str) -> Open<'_> {
-    Open {
-        container_id: name,
-        hostname: None,
-        max_frame_size: u32::MAX,
-        channel_max: 0,
-        idle_time_out: None,
-        outgoing_locales: None,
-        incoming_locales: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
-    }
+    Open { channel_max: 0, ..Open::new(name) }
 }
 
 fn attach(name: &str, role: Role) -> Attach<'_> {
     Attach {
-        name,
-        handle: 0,
-        role,
         snd_settle_mode: SenderSettleMode::Unsettled,
         rcv_settle_mode: ReceiverSettleMode::Second,
         source: Some(Source::new(Some("queue"))),
         target: Some(TargetArchetype::Target(Target::new(Some("queue")))),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: (role == Role::Sender).then_some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new(name, role)
     }
 }
 

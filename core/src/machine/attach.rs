@@ -54,20 +54,11 @@ pub(super) fn is_of_room<S: Storage>(failure: &Failure<S>) -> bool {
 #[inline(never)]
 pub(super) fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a str) -> Attach<'a> {
     Attach {
-        name,
-        handle: 0,
-        role,
         snd_settle_mode: SenderSettleMode::Unsettled,
-        rcv_settle_mode: ReceiverSettleMode::First,
         source: Some(Source::new(Some(source))),
         target: Some(TargetArchetype::Target(Target::new(Some(target)))),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: (role == Role::Sender).then_some(0),
-        max_message_size: None,
         offered_capabilities: None::<Multiple<'_>>,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new(name, role)
     }
 }
 

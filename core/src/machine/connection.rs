@@ -86,16 +86,11 @@ impl<S: Storage> ClientMachine<S> {
         let mechanism = Symbol::new("ANONYMOUS");
         let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
         let open = Open {
-            container_id: &container,
             hostname: Some(host),
             max_frame_size: settings.max_frame_size,
             channel_max: 0,
-            idle_time_out: None,
-            outgoing_locales: None,
-            incoming_locales: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
             properties: Some(product::properties()),
+            ..Open::new(&container)
         };
         let at_once = self.link_up.opens_at_once();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);

@@ -162,13 +162,17 @@ impl<S: Storage> Credit<S> {
             asked_at: Instant::ZERO,
         };
         self.supplies.put(place as usize, supply);
-        if let Some(ahead) = self.ahead(place) {
+        if let Some(ahead) = self.ahead_mut(place) {
             *ahead = Ahead { prefetch, ..Ahead::default() };
         }
     }
 
     /// What it keeps ready, where messages are fetched ahead.
-    fn ahead(&mut self, place: u32) -> Option<&mut Ahead> {
+    fn ahead(&self, place: u32) -> Option<&Ahead> {
+        if S::Features::PREFETCH { self.aheads.get(place) } else { None }
+    }
+
+    fn ahead_mut(&mut self, place: u32) -> Option<&mut Ahead> {
         if S::Features::PREFETCH { self.aheads.get_mut(place) } else { None }
     }
 
@@ -189,8 +193,8 @@ impl<S: Storage> Credit<S> {
 
     /// The number of messages to prefetch now.
     pub(super) fn prefetch(&self, place: u32) -> u32 {
-        let ahead = if S::Features::PREFETCH { self.aheads.get(place) } else { None };
-        ahead.filter(|ahead| !ahead.suspended && !ahead.idled).map_or(0, |ahead| ahead.prefetch)
+        let ahead = self.ahead(place).filter(|ahead| !ahead.suspended && !ahead.idled);
+        ahead.map_or(0, |ahead| ahead.prefetch)
     }
 
     /// Pending receives.
@@ -204,7 +208,7 @@ impl<S: Storage> Credit<S> {
         supply.asked_at = asked_at.unwrap_or(supply.asked_at);
         supply.demand = supply.demand.saturating_add(count);
         supply.receives += 1;
-        self.ahead(place).is_some_and(|ahead| core::mem::take(&mut ahead.idled))
+        self.ahead_mut(place).is_some_and(|ahead| core::mem::take(&mut ahead.idled))
     }
 
     /// A receive has ended; credit that no other receive wants will be drained. Returns the number of pending receives.
@@ -264,7 +268,7 @@ impl<S: Storage> Credit<S> {
 
     /// Pauses or resumes prefetching; returns whether prefetched messages should be released.
     pub(super) fn suspend(&mut self, place: u32, suspended: bool) -> bool {
-        if let Some(ahead) = self.ahead(place) {
+        if let Some(ahead) = self.ahead_mut(place) {
             ahead.suspended = suspended;
         }
         let Some(supply) = self.get_mut(place) else { return false };
@@ -278,7 +282,7 @@ impl<S: Storage> Credit<S> {
         if self.receives(place) > 0 {
             return false;
         }
-        let Some(ahead) = self.ahead(place) else { return false };
+        let Some(ahead) = self.ahead_mut(place) else { return false };
         ahead.idled = true;
         true
     }
@@ -364,7 +368,7 @@ impl<S: Storage> Credit<S> {
     /// The credit that a receiver's prefetch or pending calls need. Credit is never lowered: unused credit is drained.
     pub(super) fn wants(&self, place: u32, budget: Budget) -> Grant {
         let Some(supply) = self.get(place) else { return Grant::Nothing };
-        let idled = S::Features::PREFETCH && self.aheads.get(place).is_some_and(|ahead| ahead.idled);
+        let idled = self.ahead(place).is_some_and(|ahead| ahead.idled);
         if supply.drained || supply.draining || idled {
             return Grant::Nothing;
         }

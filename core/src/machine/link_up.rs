@@ -9,7 +9,7 @@ use crate::servicebus::RetryPolicy;
 use crate::storage::{Storage, Table, TableOf, room};
 use crate::time::{Instant, Millis, Timestamp};
 use crate::wire::messaging::Source;
-use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use crate::wire::performative::{Attach, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
 use core::fmt;
 
@@ -499,20 +499,10 @@ fn coordinate<S: Storage>(connection: &mut Connection<S>, session: SessionId, na
     let mut own = heapless::String::<40>::new();
     fmt::write(&mut own, format_args!("{name}-c")).map_err(|_| EngineError::IllegalState)?;
     let coordinator = Attach {
-        name: &own,
-        handle: 0,
-        role: Role::Sender,
         snd_settle_mode: SenderSettleMode::Unsettled,
-        rcv_settle_mode: ReceiverSettleMode::First,
         source: Some(Source::new(Some(&own))),
         target: Some(TargetArchetype::Coordinator(Coordinator { capabilities: None })),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: Some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new(&own, Role::Sender)
     };
     connection.attach(session, &coordinator)?;
     Ok(())

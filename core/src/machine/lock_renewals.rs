@@ -653,10 +653,7 @@ mod tests {
         clock: Clock,
     }
 
-    impl<S: Storage> Alone<S>
-    where
-        S::Literal: From<&'static str>,
-    {
+    impl<S: Storage> Alone<S> {
         fn new(limit: usize) -> Self {
             Self {
                 renewals: LockRenewals::new(limit),
@@ -755,10 +752,7 @@ mod tests {
         assert_eq!(alone.timers.pop(Instant::MAX), None, "nothing is due for it");
     }
 
-    fn locks_are_found_while_they_are_there<S: Storage>()
-    where
-        S::Literal: From<&'static str>,
-    {
+    fn locks_are_found_while_they_are_there<S: Storage>() {
         let mut alone = Alone::<S>::new(2);
         // They have the same number.
         let subjects = [message(2 << 64), message(2)];

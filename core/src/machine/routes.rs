@@ -72,7 +72,7 @@ impl<S: Storage> Routes<S> {
 mod tests {
     use super::*;
     use crate::storage::Heap;
-    use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
+    use crate::wire::performative::{Attach, Role, SenderSettleMode};
 
     #[test]
     fn a_route_is_the_same_after_it_was_kept() {
@@ -90,36 +90,14 @@ mod tests {
             crate::time::Instant::ZERO,
         );
         let open = crate::wire::performative::Open {
-            container_id: "a",
-            hostname: None,
             max_frame_size: 512,
             channel_max: 0,
-            idle_time_out: None,
-            outgoing_locales: None,
-            incoming_locales: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
-            properties: None,
+            ..crate::wire::performative::Open::new("a")
         };
         connection.greet(None, &open, false).expect("room");
         let mut routes = Routes::<Heap>::new();
         let session = connection.begin().expect("room");
-        let attach = Attach {
-            name: "a",
-            handle: 0,
-            role: Role::Sender,
-            snd_settle_mode: SenderSettleMode::Unsettled,
-            rcv_settle_mode: ReceiverSettleMode::First,
-            source: None,
-            target: None,
-            unsettled: None,
-            incomplete_unsettled: false,
-            initial_delivery_count: Some(0),
-            max_message_size: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
-            properties: None,
-        };
+        let attach = Attach { snd_settle_mode: SenderSettleMode::Unsettled, ..Attach::new("a", Role::Sender) };
         let link = connection.attach(session, &attach).expect("room");
         assert_eq!(routes.of(link), None);
         routes.add(link, Route::Receiver(3));

@@ -94,18 +94,7 @@ impl Service {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Opened => {
-                    let open = Open {
-                        container_id: "service",
-                        hostname: None,
-                        max_frame_size: 65_536,
-                        channel_max: 4_999,
-                        idle_time_out: None,
-                        outgoing_locales: None,
-                        incoming_locales: None,
-                        offered_capabilities: None,
-                        desired_capabilities: None,
-                        properties: None,
-                    };
+                    let open = Open { max_frame_size: 65_536, channel_max: 4_999, ..Open::new("service") };
                     self.connection.open(&open).expect("room");
                 }
                 Event::DrainRequested(link) => self.connection.drained(link).expect("a drain"),
@@ -115,20 +104,11 @@ impl Service {
         }
         for Asked { link, name, source, target } in core::mem::take(&mut self.attaches.0) {
             let mirrored = Attach {
-                name: &name,
-                handle: 0,
-                role: Role::Sender,
                 snd_settle_mode: SenderSettleMode::Unsettled,
                 rcv_settle_mode: ReceiverSettleMode::Second,
                 source: Some(Source::new(Some(&source))),
                 target: Some(TargetArchetype::Target(messaging::Target::new(Some(&target)))),
-                unsettled: None,
-                incomplete_unsettled: false,
-                initial_delivery_count: Some(0),
-                max_message_size: None,
-                offered_capabilities: None,
-                desired_capabilities: None,
-                properties: None,
+                ..Attach::new(&name, Role::Sender)
             };
             self.connection.accept_link(link, &mirrored).expect("room");
             match (source.as_str(), target.as_str()) {

@@ -632,10 +632,7 @@ mod tests {
         utc: Timestamp,
     }
 
-    impl<S: Storage> Alone<S>
-    where
-        S::Literal: From<&'static str>,
-    {
+    impl<S: Storage> Alone<S> {
         fn new(limit: usize) -> Self {
             Self {
                 tokens: Tokens::new(limit),
@@ -684,10 +681,7 @@ mod tests {
         }
     }
 
-    fn full_tables_refuse_and_every_refusal_ends<S: Storage>(limit: usize)
-    where
-        S::Literal: From<&'static str>,
-    {
+    fn full_tables_refuse_and_every_refusal_ends<S: Storage>(limit: usize) {
         let mut alone = Alone::<S>::new(limit);
         let names: &[&'static str] = &["a", "b", "c", "d"];
         for &name in names {

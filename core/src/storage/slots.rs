@@ -20,12 +20,17 @@ impl<S: Room<R>, R, T: Default> Beside<S, R, T> {
 
     /// The value of a place; none beyond the table's end.
     pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
-        let index = place as usize;
-        if self.0.as_ref().len() <= index {
-            S::grow(&mut self.0, index + 1);
-        }
-        self.0.as_mut().get_mut(index)
+        grown::<S, R, T>(&mut self.0, place as usize)
     }
+}
+
+/// A place, with those before it, made where it is not there yet; `None` where there is no room.
+#[inline]
+fn grown<S: Room<R>, R, T: Default>(slots: &mut S::Slots<T>, index: usize) -> Option<&mut T> {
+    if slots.as_ref().len() <= index {
+        S::grow(slots, index + 1);
+    }
+    slots.as_mut().get_mut(index)
 }
 
 /// Values kept by the places of a table of room `R`.
@@ -41,10 +46,7 @@ impl<S: Room<R>, R, T> Default for Slots<S, R, T> {
 impl<S: Room<R>, R, T> Slots<S, R, T> {
     /// Puts a value at a place and returns the previous one; out of bounds it returns the value itself.
     pub(crate) fn put(&mut self, index: usize, value: T) -> Option<T> {
-        if self.end() <= index {
-            S::grow(&mut self.0, index + 1);
-        }
-        match self.0.as_mut().get_mut(index) {
+        match grown::<S, R, _>(&mut self.0, index) {
             Some(slot) => slot.replace(value),
             None => Some(value),
         }

@@ -659,16 +659,9 @@ impl Broker {
                 Event::Opened => {
                     let container = format!("{}_G0", shared.tracker.hex());
                     let open = Open {
-                        container_id: &container,
-                        hostname: None,
                         max_frame_size: peer.engine.peer_max_frame_size(),
                         channel_max: 0,
-                        idle_time_out: None,
-                        outgoing_locales: None,
-                        incoming_locales: None,
-                        offered_capabilities: None,
-                        desired_capabilities: None,
-                        properties: None,
+                        ..Open::new(&container)
                     };
                     let opened = peer.engine.open(&open);
                     peer.opened = opened.is_ok();

@@ -163,8 +163,7 @@ impl Shared {
     pub(crate) fn fault(&mut self, refusal: Refusal, path: &str, clock: Clock) -> Fault {
         let condition = refusal.reason.condition();
         *self.refused.entry(condition).or_default() += 1;
-        // A connection that is idle, or is closed on request, has done nothing wrong.
-        if refusal.reason == Reason::ConnectionForced {
+        if refusal.is_orderly {
             tracing::info!(condition, reason = refusal.text, "closed");
         } else {
             tracing::warn!(entity = path, condition, reason = refusal.text, "refused");

@@ -178,9 +178,7 @@ impl Broker {
         peer.engine.handle_timeout(clock.now);
         if !peer.access.is_authorized() && clock.now >= peer.connected + TOKEN_WAIT {
             let text = "The connection was not authorized within 20000 milliseconds and is closed.";
-            // Unlike a connection that is idle, this one has done something wrong: its tokens were bad, or never came.
-            tracing::warn!(reason = text, "refused");
-            return force_close(shared, peer, text.to_owned(), clock);
+            return close_with(shared, peer, Refusal::new(Reason::ConnectionForced, text), clock);
         }
         let limit = linkless_limit(peer);
         if !peer.has_entity_links() && clock.now >= peer.linkless + limit {
@@ -189,7 +187,7 @@ impl Broker {
                  'LinkTracker'.",
                 limit.as_millis()
             );
-            return force_close(shared, peer, text, clock);
+            return close_with(shared, peer, Refusal::orderly(text), clock);
         }
         while *left > 0
             && let Some(link) = peer.next_due_link(clock.now)
@@ -247,15 +245,11 @@ impl Broker {
     /// ```
     pub fn close_connection(&mut self, id: ConnectionId, clock: Clock) {
         if let Some((shared, peer)) = self.find(id) {
-            force_close(shared, peer, "The connection was closed on request.".to_owned(), clock);
+            close_with(shared, peer, Refusal::orderly("The connection was closed on request."), clock);
         }
         self.set_timer(id, clock);
         self.mark_ready(id);
     }
-}
-
-fn force_close(shared: &mut Shared, peer: &mut Peer, text: String, clock: Clock) {
-    close_with(shared, peer, Refusal::new(Reason::ConnectionForced, text), clock);
 }
 
 /// Closes a connection with an error, once; its timer is to be set anew.

@@ -9,7 +9,7 @@ use servicebus_core::storage::Prefetch;
 use servicebus_core::time::Duration;
 use servicebus_tests::told::Told;
 
-fn prefetching<S: Prefetch<Literal: From<&'static str>>>() -> ReceiverOptions<S> {
+fn prefetching<S: Prefetch>() -> ReceiverOptions<S> {
     ReceiverOptions::new(QUEUE).with_prefetch(10)
 }
 

@@ -45,18 +45,7 @@ fn frame(out: &mut Vec<u8>, channel: u16, body: &impl Encode, payload: &[u8]) {
     out.extend_from_slice(&encoded);
 }
 
-const OPEN: Open<'static> = Open {
-    container_id: "x",
-    hostname: None,
-    max_frame_size: 65_536,
-    channel_max: 100,
-    idle_time_out: None,
-    outgoing_locales: None,
-    incoming_locales: None,
-    offered_capabilities: None,
-    desired_capabilities: None,
-    properties: None,
-};
+const OPEN: Open<'static> = Open { max_frame_size: 65_536, channel_max: 100, ..Open::new("x") };
 
 /// An attach that the engine takes and whose terminus cannot be read is answered: the connection ends with an error.
 #[test]
@@ -122,9 +111,7 @@ fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec
             out,
             channel,
             &Attach {
-                name: ["a", "b", "c"][a as usize % 3],
                 handle: b % 6,
-                role,
                 snd_settle_mode: if a.is_multiple_of(5) {
                     SenderSettleMode::Settled
                 } else {
@@ -133,13 +120,8 @@ fn any_frame(kind: u8, a: u32, b: u32, flag: bool, payload: &[u8], out: &mut Vec
                 rcv_settle_mode: ReceiverSettleMode::Second,
                 source: (!a.is_multiple_of(7)).then(|| Source::new(Some(address))),
                 target: (!a.is_multiple_of(11)).then(|| TargetArchetype::Target(Target::new(Some(address)))),
-                unsettled: None,
-                incomplete_unsettled: false,
                 initial_delivery_count: Some(a),
-                max_message_size: None,
-                offered_capabilities: None,
-                desired_capabilities: None,
-                properties: None,
+                ..Attach::new(["a", "b", "c"][a as usize % 3], role)
             },
             &[],
         ),

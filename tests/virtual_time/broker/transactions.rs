@@ -6,7 +6,7 @@ use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{DeliveryState, Outcome, Source, put_section};
-use servicebus_core::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
+use servicebus_core::wire::performative::{Attach, Role, SenderSettleMode, TargetArchetype};
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Reader, Sink, Value};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -15,20 +15,10 @@ use servicebus_tests::broker::*;
 
 fn control(world: &mut World, c: usize) -> LinkId {
     let attach = Attach {
-        name: "control",
-        handle: 0,
-        role: Role::Sender,
         snd_settle_mode: SenderSettleMode::Unsettled,
-        rcv_settle_mode: ReceiverSettleMode::First,
         source: Some(Source::new(Some("control"))),
         target: Some(TargetArchetype::Coordinator(Coordinator { capabilities: None })),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: Some(0),
-        max_message_size: None,
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new("control", Role::Sender)
     };
     let found = &mut world.clients[c];
     let link = found.engine.attach(found.session, &attach).unwrap();

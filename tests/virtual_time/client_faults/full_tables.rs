@@ -39,10 +39,7 @@ servicebus_core::fixed_storage! {
     }
 }
 
-fn settings<S: Storage>(world: &World, retries: u32) -> Settings<S>
-where
-    S::Literal: From<&'static str>,
-{
+fn settings<S: Storage>(world: &World, retries: u32) -> Settings<S> {
     world.settings().with_retry(policy(retries))
 }
 

@@ -102,10 +102,7 @@ impl Strict {
 }
 
 /// Fills a session with messages that are not taken, waits until the token was renewed, and settles by request.
-fn with_a_full_window<S: Storage<Literal: From<&'static str>> + Management + Prefetch>(
-    prefetch: u32,
-    size: usize,
-) -> Answered {
+fn with_a_full_window<S: Storage + Management + Prefetch>(prefetch: u32, size: usize) -> Answered {
     let strict = Strict::default();
     let answered = Rc::clone(&strict.answered);
     observe(&world(QueueDescription::default()), async move |world| {

@@ -36,7 +36,7 @@ fn world() -> World {
 }
 
 /// Bytes of a batch, and of the futures of `send_batch` and `send_all`.
-fn futures<S: Storage<Literal: From<&'static str>>>() -> [usize; 3] {
+fn futures<S: Storage>() -> [usize; 3] {
     let world = world();
     let client: Client<Simulated<S>> = world.client();
     let sender = client.sender("q").expect("there is room");
@@ -69,11 +69,7 @@ fn a_batch_is_sent_in_place_d5() {
 }
 
 /// Round trips after TCP's until the first message is sent, or received, and settled.
-fn round_trips<S: Receivers + Storage<Literal: From<&'static str>>>(
-    latency: Duration,
-    sends: bool,
-    pipelined: Option<bool>,
-) -> u128 {
+fn round_trips<S: Receivers + Storage>(latency: Duration, sends: bool, pipelined: Option<bool>) -> u128 {
     let world = world();
     if !sends {
         let handle = world.clone();

@@ -6,9 +6,7 @@ use servicebus_core::storage::{Heap, Payload as _, Storage};
 use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{MessageView, section};
 use servicebus_core::wire::messaging::{DeliveryState, Source, Target, put_section};
-use servicebus_core::wire::performative::{
-    Attach, Disposition, Flow, Performative, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype, Transfer,
-};
+use servicebus_core::wire::performative::{Attach, Disposition, Flow, Performative, Role, TargetArchetype, Transfer};
 use servicebus_core::wire::{self, Encode, MapWriter, Reader, Sink, Value};
 use std::hint::black_box;
 
@@ -49,20 +47,10 @@ fn repeat(count: u32, mut work: impl FnMut()) {
 /// Hands the performatives of a link's life to `each`.
 fn performatives(each: &mut dyn FnMut(&dyn Encode)) {
     each(&Attach {
-        name: "orders-5f2b",
-        handle: 0,
-        role: Role::Sender,
-        snd_settle_mode: SenderSettleMode::Mixed,
-        rcv_settle_mode: ReceiverSettleMode::First,
         source: Some(Source::new(Some("orders-5f2b"))),
         target: Some(TargetArchetype::Target(Target::new(Some("orders")))),
-        unsettled: None,
-        incomplete_unsettled: false,
-        initial_delivery_count: Some(0),
         max_message_size: Some(262_144),
-        offered_capabilities: None,
-        desired_capabilities: None,
-        properties: None,
+        ..Attach::new("orders-5f2b", Role::Sender)
     });
     each(&Flow {
         next_incoming_id: Some(1),

@@ -25,12 +25,19 @@ pub(crate) struct Refusal {
     pub reason: Reason,
     /// The text.
     pub text: String,
+    /// Whether it ends what has done nothing wrong, such as a connection that is idle.
+    pub is_orderly: bool,
 }
 
 impl Refusal {
+    /// The end of a connection that has done nothing wrong.
+    pub(crate) fn orderly(text: impl Into<String>) -> Self {
+        Self { is_orderly: true, ..Self::new(Reason::ConnectionForced, text) }
+    }
+
     /// A refusal for this reason.
     pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), is_orderly: false }
     }
 }
 
@@ -57,7 +64,7 @@ impl From<EntityError> for Refusal {
             | EntityError::WrongAnnotation(_) => Reason::ArgumentError,
             _ => Reason::NotAllowed,
         };
-        Self { reason, text: error.to_string() }
+        Self::new(reason, error.to_string())
     }
 }
 
@@ -98,7 +105,7 @@ impl Tracker {
 
     /// Adds the tracking block of an entity, or of the gateway.
     pub(crate) fn fault(&mut self, refusal: Refusal, entity: Option<&str>, utc: Timestamp) -> Fault {
-        let Refusal { reason, mut text } = refusal;
+        let Refusal { reason, mut text, .. } = refusal;
         if matches!(reason, Reason::MessageLockLost | Reason::SessionLockLost | Reason::InternalError) {
             let guid = self.guid();
             text.push_str(&format!(" Reference:{guid},"));

@@ -14,9 +14,7 @@ use servicebus_core::engine::LinkId;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::wire::message::section;
 use servicebus_core::wire::messaging::{DeliveryState, Modified, Outcome, Rejected, Source, put_section};
-use servicebus_core::wire::performative::{
-    Attach, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype,
-};
+use servicebus_core::wire::performative::{Attach, ErrorCondition, Role, SenderSettleMode, TargetArchetype};
 use servicebus_core::wire::transaction::{Coordinator, Declare, Discharge, TransactionalState};
 use servicebus_core::wire::{Encode, Reader, Sink, Symbol, Uuid, Value, encode_map};
 
@@ -224,20 +222,10 @@ impl Run {
         }
         let name = format!("control-{}", self.number());
         let attach = Attach {
-            name: &name,
-            handle: 0,
-            role: Role::Sender,
             snd_settle_mode: SenderSettleMode::Unsettled,
-            rcv_settle_mode: ReceiverSettleMode::First,
             source: Some(Source::new(Some("control"))),
             target: Some(TargetArchetype::Coordinator(Coordinator { capabilities: None })),
-            unsettled: None,
-            incomplete_unsettled: false,
-            initial_delivery_count: Some(0),
-            max_message_size: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
-            properties: None,
+            ..Attach::new(&name, Role::Sender)
         };
         // On a session of its own, as where transactions belong to one entity (docs/evidence/field-reports.md F40).
         let links = self.world.clients[client].session;
