@@ -1,6 +1,7 @@
 //! Clients and emulator over real sockets, TLS and HTTP.
 
 mod administration;
+mod azure_credential;
 mod connectors;
 mod crypto;
 mod first_hours;
