@@ -1,14 +1,14 @@
-//! A network driver that keeps from the stack what it does not survive.
+//! A network driver that drops or mends the frames on which the stack panics.
 
 use core::net::Ipv4Addr;
 use core::ops::Range;
 use core::task::Context;
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken};
 
-/// A network driver in front of embassy-net: it keeps from the stack (smoltcp 0.13) what that panics on, whoever sent it.
+/// A network driver in front of embassy-net that drops or mends the frames on which its stack (smoltcp 0.13) panics.
 /// A board that asks for its address by DHCP needs it.
 ///
-/// There are two kinds, both of them answers of DHCP that anyone on the line can send:
+/// There are two kinds of such frames, both of them answers of DHCP that anyone on the line can send:
 ///
 /// - Those that come from 0.0.0.0, by their IPv4 header. The stack would ask there for more time at half of the lease, and
 ///   end the firmware; it looks at no server identifier for that. They are dropped.

@@ -7,7 +7,7 @@ use servicebus_core::driver::{Dial as _, Transport};
 use servicebus_core::machine::Target;
 use std::io;
 
-/// The certificate of an authority that nobody trusts, in PEM.
+/// The certificate of an authority that is made up, in PEM.
 pub const EXAMPLE_AUTHORITY: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBjDCCATGgAwIBAgIUKe0ej/372lLT/m5UZI3BraLHRkwwCgYIKoZIzj0EAwIw

@@ -582,7 +582,7 @@ fn messages_in_the_applications_hands_are_kept_in_spite_of_a_guess() {
     assert!(!held(&mut world), "its lock has surely ended long ago");
 }
 
-/// Requests for tokens that nobody uses.
+/// Requests for tokens that are of no use any more.
 fn requests_of_no_token(client: &ClientMachine<Heap>) -> usize {
     let owners = (0..client.channels.requests_end()).filter_map(|place| client.channels.request(place));
     owners.filter(|(_, owner)| matches!(owner, owner::Owner::Token(token, _) if !client.tokens.has(*token))).count()

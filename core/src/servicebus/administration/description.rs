@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 /// ```
 /// use servicebus_core::servicebus::administration::{Description, EntityOptions, EntityState};
 ///
-/// /// A description of an entity that nobody has used yet.
+/// /// A description of an entity that was never used.
 /// fn unused<O: EntityOptions>(options: O) -> Description<O> {
 ///     Description::new(options, EntityState { message_count: Some(0), ..EntityState::default() })
 /// }
