@@ -20,6 +20,7 @@ use futures_lite::io::{AsyncRead, AsyncWrite};
 use servicebus_core::driver::{self, NoCredential};
 use servicebus_core::machine::Clock;
 use servicebus_core::runtime::Runtime;
+#[cfg(any(feature = "async-std", feature = "smol"))]
 use servicebus_core::servicebus::ConnectionString;
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Instant;

@@ -88,6 +88,7 @@ pub struct CredentialError(Box<dyn Error + Send + Sync>);
 
 impl CredentialError {
     /// Wraps the reason.
+    #[cfg(any(feature = "administration", feature = "tls"))]
     pub(crate) fn new(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(reason.into())
     }
