@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Between a cause and its effect: generous for a loaded machine, and far below any heartbeat.
-const PROMPT: Duration = Duration::from_secs(1);
+const PROMPT: Duration = Duration::from_secs(5);
 /// Between taking a lock and the next receiver having what was locked.
-const LOCK_AND_PROMPT: Duration = Duration::from_millis(1_500);
+const LOCK_AND_PROMPT: Duration = Duration::from_millis(5_500);
 /// To connect and attach.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOCK: Duration = Duration::from_millis(400);
@@ -18,6 +18,8 @@ const LOCK: Duration = Duration::from_millis(400);
 async fn emulator() -> Emulator {
     let queue = || QueueDescription { lock_duration: LOCK, ..QueueDescription::default() };
     Emulator::builder()
+        // Its locks outlast whatever a loaded machine does between a delivery and its settlement.
+        .queue("lasting")
         .queue_with("q", queue())
         .queue_with("sessions", QueueDescription { requires_session: true, ..queue() })
         .start()
@@ -33,7 +35,7 @@ fn client(emulator: &Emulator) -> Client {
 async fn a_message_wakes_the_connection_of_a_waiting_receiver() {
     let emulator = emulator().await;
     let (one, other) = (client(&emulator), client(&emulator));
-    let (sender, receiver) = (one.sender("q").unwrap(), other.receiver("q").unwrap());
+    let (sender, receiver) = (one.sender("lasting").unwrap(), other.receiver("lasting").unwrap());
     timeout(PATIENCE, sender.size_limits()).await.unwrap().unwrap();
     assert!(timeout(PATIENCE, receiver.receive(Duration::from_millis(1))).await.unwrap().unwrap().is_none());
     for number in 0..20 {
@@ -87,7 +89,7 @@ async fn a_session_that_is_not_renewed_goes_to_the_waiting_receiver() {
 async fn a_scheduled_message_comes_at_its_time() {
     let emulator = emulator().await;
     let (one, other) = (client(&emulator), client(&emulator));
-    let (sender, receiver) = (one.sender("q").unwrap(), other.receiver("q").unwrap());
+    let (sender, receiver) = (one.sender("lasting").unwrap(), other.receiver("lasting").unwrap());
     assert!(timeout(PATIENCE, receiver.receive(Duration::from_millis(1))).await.unwrap().unwrap().is_none());
     timeout(PATIENCE, sender.size_limits()).await.unwrap().unwrap();
     for _ in 0..3 {
