@@ -2,7 +2,8 @@
 
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
-use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
+use servicebus_emulator::filter::{Filter, Rule};
 use servicebus_tests::broker::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -111,5 +112,85 @@ fn a_send_counts_as_use_f7() {
             world.advance(4 * MINUTE);
         }
         assert!(entity == "topic" || is_there(&world, entity));
+    }
+}
+
+/// The queue `queue` and the topic `topic` with a subscription, which delete themselves after five idle minutes, with a
+/// message for later in one of them. A connection that says nothing is closed meanwhile.
+fn with_a_message_for_later(entity: &str, minutes: u32, by_request: bool) -> (World, i64) {
+    let auto_delete_on_idle = Some(5 * MINUTE);
+    let mut world = World::with_queue(QueueDescription { auto_delete_on_idle, ..QueueDescription::default() });
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| {
+        let topic = TopicDescription { auto_delete_on_idle, ..TopicDescription::default() };
+        namespace.create_topic("topic", topic, clock.utc).unwrap();
+        namespace.create_subscription("topic", "sub", SubscriptionDescription::default(), None, clock.utc).unwrap();
+    });
+    let message = MessageRef::new("later").with_scheduled_enqueue_time(clock.utc + minutes * MINUTE);
+    if by_request {
+        let numbers = world.schedule(0, entity, &[message]).numbers();
+        return (world, numbers[0]);
+    }
+    let sender = world.sender(0, entity).unwrap();
+    assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+    let number = world.peek(0, entity, 0, 1)[0].number();
+    (world, number)
+}
+
+#[test]
+fn an_entity_with_messages_for_later_is_not_idle_f79() {
+    for entity in ["queue", "topic"] {
+        for (minutes, by_request) in [(6, false), (20, false), (20, true), (34, true)] {
+            let case = format!("{entity}, due after {minutes} minutes, by request: {by_request}");
+            let (mut world, _) = with_a_message_for_later(entity, minutes, by_request);
+            world.advance(minutes * MINUTE - Duration::from_secs(1));
+            assert!(world.broker.namespace().exists(entity), "{case}: it waits");
+            // It comes as if it were sent then.
+            world.advance(5 * MINUTE);
+            assert!(world.broker.namespace().exists(entity), "{case}: it has come");
+            let client = world.connect();
+            let received = if entity == "topic" { SUB } else { entity };
+            assert_eq!(world.peek(client, received, 0, 9).len(), 1, "{case}");
+            world.advance(10 * MINUTE);
+            assert!(!world.broker.namespace().exists(entity), "{case}: idle since then");
+        }
+    }
+}
+
+#[test]
+fn an_entity_whose_messages_for_later_are_cancelled_is_idle_f79() {
+    for entity in ["queue", "topic"] {
+        for by_request in [false, true] {
+            let (mut world, number) = with_a_message_for_later(entity, 60, by_request);
+            assert_eq!(world.cancel(0, entity, &[number]).status(), 200);
+            world.advance(4 * MINUTE);
+            assert!(world.broker.namespace().exists(entity), "{entity}");
+            world.advance(2 * MINUTE);
+            assert!(!world.broker.namespace().exists(entity), "{entity}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_is_added_or_changed_counts_as_use_f79() {
+    for changes in [false, true] {
+        let mut world = world(false);
+        for at in 0..4 {
+            world.advance(4 * MINUTE);
+            assert!(is_there(&world, SUB), "changed: {changes}");
+            let name = if changes { Rule::DEFAULT_NAME.to_owned() } else { format!("rule-{at}") };
+            let rule = Rule { name, filter: Filter::False, action: None };
+            let utc = world.clock.utc;
+            let done = world.broker.with_namespace(world.clock, |namespace| {
+                if changes {
+                    namespace.update_rule("topic", "sub", rule, utc)
+                } else {
+                    namespace.create_rule("topic", "sub", rule, utc)
+                }
+            });
+            done.unwrap();
+        }
+        world.advance(6 * MINUTE);
+        assert!(!is_there(&world, SUB), "changed: {changes}");
     }
 }

@@ -189,6 +189,7 @@ impl Namespace {
         message.activated = true;
         store.place(message);
         self.touched(arrivals);
+        self.note_use(arrivals, utc);
     }
 }
 

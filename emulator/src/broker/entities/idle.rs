@@ -62,8 +62,9 @@ impl Namespace {
             None => (key.clone(), None),
         };
         let Some((idle, times)) = self.idle_setting(&entity, subscription.as_deref()) else { return true };
-        let awaited = self.is_awaited(&entity, subscription.as_deref());
-        let due = if awaited { utc } else { times.accessed.max(times.updated) } + idle;
+        let in_use =
+            self.is_awaited(&entity, subscription.as_deref()) || self.has_scheduled(&entity, subscription.as_deref());
+        let due = if in_use { utc } else { times.accessed.max(times.updated) } + idle;
         if due > utc {
             self.idle.set(key, due);
         } else {
@@ -98,6 +99,13 @@ impl Namespace {
             }
         };
         stores.is_some_and(|stores| stores.all().iter().any(|id| self.store(*id).is_some_and(|store| store.awaited)))
+    }
+
+    /// Whether messages wait in a queue or topic for their time: it is not idle meanwhile.
+    // docs/evidence/field-reports.md F79
+    fn has_scheduled(&self, entity: &str, subscription: Option<&str>) -> bool {
+        let store = self.schedule_store(entity).ok().filter(|_| subscription.is_none());
+        store.and_then(|id| self.store(id)).is_some_and(|store| store.scheduled_count() > 0)
     }
 
     /// An entity was made or changed now: when to look at it.

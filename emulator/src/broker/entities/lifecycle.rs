@@ -189,6 +189,9 @@ impl Namespace {
         found.rules.add(subscription, place.number, &key, &rule);
         place.counts.add(&rule);
         place.rules.insert(key, StoredRule { rule, created_at: utc, _share: share });
+        // A rule that is added is use of its subscription (docs/evidence/field-reports.md F79).
+        let store = place.stores.main;
+        self.note_use(store, utc);
     }
 
     /// Takes a rule away. All three are keys.
