@@ -237,8 +237,16 @@ impl<'n> Plan<'n> {
         session: &str,
         state: Option<Bytes>,
     ) -> Result<(), EntityError> {
-        let found = self.namespace.store(store).ok_or(EntityError::SessionLockLost)?;
+        let namespace = self.namespace;
+        let found = namespace.store(store).ok_or(EntityError::SessionLockLost)?;
         found.check_session_state(session, state.as_ref())?;
+        let size = |state: Option<&Bytes>| state.map_or(0, |state| state.len() as u64);
+        let (before, after) = (size(found.session_state(session).as_ref()), size(state.as_ref()));
+        if let Some(key) = namespace.top_level(store) {
+            let balance = self.balance(key);
+            balance.freed += before;
+            balance.added += after;
+        }
         let (session, utc) = (session.to_owned(), self.utc);
         self.push(Change::SessionState { store, session, state, utc });
         Ok(())

@@ -70,4 +70,10 @@ impl Model {
             transfer: stored(Sub::Transfer).len() as u64,
         }
     }
+
+    /// Bytes of the states of its sessions, which count towards its size (docs/evidence/field-reports.md F80).
+    pub fn state_bytes(&self, entity: &str) -> u64 {
+        let sessions = self.store(&Place::main(entity)).sessions.values();
+        sessions.flat_map(|session| &session.state).map(|state| state.len() as u64).sum()
+    }
 }

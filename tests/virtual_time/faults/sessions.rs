@@ -3,8 +3,10 @@
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::Value;
-use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription};
+use servicebus_emulator::broker::Tier;
+use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::*;
+use servicebus_tests::coordinator::Control;
 
 const SUB: &str = "topic/Subscriptions/sub";
 
@@ -129,5 +131,103 @@ fn a_deferred_message_of_a_session_is_locked_as_long_as_the_session_f76() {
             let response = world.manage(0, entity, "receive-by-sequence-number", &entries);
             assert_eq!(response.messages()[0].locked_until(), end, "{entity} after {seconds} s");
         }
+    }
+}
+
+fn set_state(world: &mut World, entity: &str, session: &str, state: &[u8], txn: Option<&[u8]>) -> Response {
+    let entries = [("session-id", Value::from(session)), ("session-state", Value::Binary(state))];
+    world.manage_in(0, entity, "set-session-state", &entries, txn)
+}
+
+#[test]
+fn the_state_of_a_session_may_be_as_large_as_a_message_f80() {
+    const KB: usize = 1 << 10;
+    for (tier, of_entity, limit) in [
+        (Tier::Standard, None, 256 * KB),
+        (Tier::Premium, None, 1_024 * KB),
+        (Tier::Premium, Some(3_000), 3_000 * KB),
+        (Tier::Standard, Some(1_024), 1_024 * KB),
+        (Tier::Standard, Some(10), 10 * KB),
+    ] {
+        for entity in ["queue", SUB] {
+            let mut world = World::of_tier(tier);
+            let max_message_size_in_kilobytes = of_entity;
+            let queue = QueueDescription {
+                requires_session: true,
+                max_message_size_in_kilobytes,
+                ..QueueDescription::default()
+            };
+            world.queue("queue", queue);
+            let clock = world.clock;
+            world.broker.with_namespace(clock, |namespace| {
+                let topic = TopicDescription { max_message_size_in_kilobytes, ..TopicDescription::default() };
+                namespace.create_topic("topic", topic, clock.utc).unwrap();
+                let sub = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };
+                namespace.create_subscription("topic", "sub", sub, None, clock.utc).unwrap();
+            });
+            world.connect();
+            world.session_receiver(0, entity, Some("s"), None).unwrap();
+            let case = format!("{entity} of {tier} with {of_entity:?}");
+            let state = vec![7; limit];
+            assert_eq!(set_state(&mut world, entity, "s", &state, None).status(), 200, "{case}");
+            let refused = set_state(&mut world, entity, "s", &vec![8; limit + 1], None);
+            assert_eq!(refused.condition(), Some("amqp:link:message-size-exceeded"), "{case}");
+            let kept = world.manage(0, entity, "get-session-state", &[("session-id", "s".into())]);
+            let kept = kept.body().get("session-state").and_then(|state| state.as_bytes().map(<[u8]>::to_vec));
+            assert!(kept == Some(state), "{case}");
+        }
+    }
+}
+
+#[test]
+fn the_states_of_sessions_count_towards_the_size_of_their_entity_f80() {
+    for entity in ["queue", SUB] {
+        let mut world = World::new();
+        let max_size_in_megabytes = 1;
+        let queue = QueueDescription { requires_session: true, max_size_in_megabytes, ..QueueDescription::default() };
+        world.queue("queue", queue);
+        let clock = world.clock;
+        world.broker.with_namespace(clock, |namespace| {
+            let topic = TopicDescription { max_size_in_megabytes, ..TopicDescription::default() };
+            namespace.create_topic("topic", topic, clock.utc).unwrap();
+            let sub = SubscriptionDescription { requires_session: true, ..SubscriptionDescription::default() };
+            namespace.create_subscription("topic", "sub", sub, None, clock.utc).unwrap();
+        });
+        world.connect();
+        let sender = world.sender(0, if entity == SUB { "topic" } else { entity }).unwrap();
+        let body = "x".repeat(200_000);
+        let message = MessageRef::new(&body).with_session_id("other");
+        let states = ["1", "2", "3", "4", "5"];
+        for session in states {
+            world.session_receiver(0, entity, Some(session), None).unwrap();
+            assert_eq!(set_state(&mut world, entity, session, &[7; 200_000], None).status(), 200);
+        }
+        let size = |world: &World| {
+            let namespace = world.broker.namespace();
+            let of_queue = namespace.queue(entity).map(|queue| queue.stores);
+            let stores = of_queue.or_else(|| namespace.subscription("topic", "sub").map(|sub| sub.stores));
+            namespace.counts(&stores.unwrap()).size_in_bytes
+        };
+        assert_eq!(size(&world), 1_000_000, "{entity}");
+        let Ended::Rejected(Some(full)) = world.send(0, sender, &message) else { panic!("{entity}: not refused") };
+        assert_eq!(full.condition, "amqp:resource-limit-exceeded", "{entity}");
+        assert!(full.text.contains("QuotaType: EntitySize"), "{}", full.text);
+        // What a transaction clears makes room for what it sends; rolled back, nothing has changed.
+        let control = Control::attach(&mut world, 0);
+        for commits in [false, true] {
+            let txn = control.declare(&mut world);
+            for session in states {
+                assert_eq!(set_state(&mut world, entity, session, b"", Some(&txn)).status(), 200);
+            }
+            let sent = world.send_in(0, sender, &txn, &message);
+            assert!(servicebus_tests::coordinator::is_enlisted(&sent), "{entity}: {sent:?}");
+            let ended = if commits { control.commit(&mut world, &txn) } else { control.roll_back(&mut world, &txn) };
+            assert_eq!(ended, Ended::Accepted, "{entity}");
+            assert_eq!(size(&world) == 1_000_000, !commits, "{entity}");
+        }
+        assert_eq!(world.send(0, sender, &message), Ended::Accepted, "{entity}");
+        let clock = world.clock;
+        world.broker.with_namespace(clock, servicebus_emulator::broker::entities::Namespace::purge);
+        assert_eq!(size(&world), 0, "{entity}");
     }
 }

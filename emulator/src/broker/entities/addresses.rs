@@ -43,10 +43,10 @@ impl Namespace {
     #[doc(hidden)]
     pub fn sender(&self, address: &Address<'_>) -> Result<SendTarget, EntityError> {
         let key = name::key(address.entity);
-        let (description_size, status, name) = if let Some(queue) = self.queues.get(&key) {
-            (queue.description.max_message_size_in_kilobytes, queue.description.status, &queue.name)
+        let (status, name) = if let Some(queue) = self.queues.get(&key) {
+            (queue.description.status, &queue.name)
         } else if let Some(topic) = self.topics.get(&key) {
-            (topic.description.max_message_size_in_kilobytes, topic.description.status, &topic.name)
+            (topic.description.status, &topic.name)
         } else {
             return Err(EntityError::NotFound(address.to_string()));
         };
@@ -59,8 +59,16 @@ impl Namespace {
         if !status.can_send() {
             return Err(EntityError::Disabled(name.clone()));
         }
-        let kilobytes = description_size.unwrap_or(self.tier().default_message_kilobytes());
-        Ok(SendTarget { entity: key, max_message_size: kilobytes * 1_024 })
+        let max_message_size = self.max_message_size(&key);
+        Ok(SendTarget { entity: key, max_message_size })
+    }
+
+    /// The largest message in bytes that the queue or topic of this key takes.
+    pub(in crate::broker) fn max_message_size(&self, key: &str) -> u64 {
+        let of_queue = self.queues.get(key).map(|queue| queue.description.max_message_size_in_kilobytes);
+        let of_topic = || self.topics.get(key).map(|topic| topic.description.max_message_size_in_kilobytes);
+        let kilobytes = of_queue.or_else(of_topic).flatten();
+        kilobytes.unwrap_or(self.tier().default_message_kilobytes()) * 1_024
     }
 
     /// Finds the store that a receiver with this address receives from.

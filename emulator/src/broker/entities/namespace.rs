@@ -74,7 +74,7 @@ pub struct RuntimeCounts {
     pub transfer: u64,
     /// Messages in its dead-letter queue of failed transfers.
     pub transfer_dead_letter: u64,
-    /// Bytes of all of them.
+    /// Bytes of all of them, and of the states of sessions.
     pub size_in_bytes: u64,
 }
 

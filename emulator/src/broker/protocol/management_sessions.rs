@@ -5,27 +5,25 @@ use super::management::{Call, Reply, argument, body, is_sentinel};
 use super::peer::Peer;
 use super::response;
 use crate::broker::budget::Holding;
-use crate::broker::entities::EntityError;
+use crate::broker::entities::{EntityError, name};
 use crate::broker::shared::Shared;
 use crate::broker::transactions::Operation;
 use bytes::Bytes;
 use servicebus_core::wire::{Compound, Encode, Value};
 use std::sync::Arc;
 
-/// The largest state of a session in bytes: that of a message.
-const MAX_STATE: usize = 262_144;
 /// Sessions of one page at most.
 const MAX_PAGE: usize = 1_000;
 
 impl Shared {
-    pub(super) fn manage_sessions(&mut self, peer: &Peer, name: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
+    pub(super) fn manage_sessions(&mut self, peer: &Peer, operation: &str, call: &Call<'_>) -> Result<Reply, Refusal> {
         let (id, _) = self.stores(call)?;
         let utc = call.clock.utc;
-        if name == "get-message-sessions" {
+        if operation == "get-message-sessions" {
             return self.list_sessions(call);
         }
         let session = call.request.text("session-id")?.ok_or_else(|| argument("The request names no session."))?;
-        match name {
+        match operation {
             "renew-session-lock" => {
                 self.check_session(peer, id, session, call.clock)?;
                 let until = self.namespace.renew_session(id, session, utc)?;
@@ -52,8 +50,10 @@ impl Shared {
                 // An empty state is none: that is how the SDK for Go clears it (docs/evidence/pinned-behaviour.md
                 // SES19).
                 let state = call.request.bytes("session-state")?.filter(|state| !state.is_empty());
-                if state.is_some_and(|state| state.len() > MAX_STATE) {
-                    let text = "The state of a session must not exceed 262144 bytes.";
+                // It may be as large as a message (docs/evidence/wire-protocol.md §8).
+                let limit = self.namespace.max_message_size(&name::key(call.address.entity));
+                if state.is_some_and(|state| state.len() as u64 > limit) {
+                    let text = format!("The state of a session must not exceed {limit} bytes.");
                     return Err(Refusal::new(servicebus_core::servicebus::Reason::MessageSizeExceeded, text));
                 }
                 // The session is there as long as its state: its name twice, as written and as compared.

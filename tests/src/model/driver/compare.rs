@@ -57,10 +57,10 @@ impl Run {
                 return Err(format!("counts of {path}: expected {expected:?}, observed {observed:?}"));
             }
             // What is gone takes no room: the broker's index of sizes is consistent.
-            let bytes = bench::bytes(&self.world, path);
+            let (bytes, states) = (bench::bytes(&self.world, path), self.model.state_bytes(path));
             let empty = expected.active + expected.dead + expected.scheduled + expected.transfer == 0;
-            if empty != (bytes == 0) {
-                return Err(format!("{bytes} bytes in {path}, which holds {expected:?}"));
+            if bytes < states || empty != (bytes == states) {
+                return Err(format!("{bytes} bytes in {path}, which holds {expected:?} and states of {states} bytes"));
             }
         }
         Ok(())

@@ -164,9 +164,10 @@ impl Store {
         self.locks.len()
     }
 
-    /// Bytes of all messages.
+    /// Bytes of all messages and of the states of all sessions, which count as well.
+    // docs/evidence/field-reports.md F80
     pub fn size(&self) -> u64 {
-        self.bytes
+        self.bytes + self.states as u64
     }
 
     /// When [`Store::handle_timers`] has something to do.
