@@ -102,8 +102,8 @@ impl fmt::Display for TransactionError {
 pub(crate) enum Operation {
     /// Messages for an entity; a scheduled one has its number already.
     Send { entity: String, messages: Vec<Message> },
-    /// The end of a lock, held in one of these stores.
-    Settle { stores: Vec<StoreId>, token: LockToken, settlement: Settlement },
+    /// The end of locks, each held in one of these stores: what one request settles is enlisted as a whole or not at all.
+    Settle { stores: Vec<StoreId>, tokens: Vec<LockToken>, settlement: Settlement },
     /// Scheduled messages taken back.
     Cancel { entity: String, numbers: Vec<i64> },
     /// The state of a session.
@@ -114,9 +114,13 @@ impl Operation {
     /// Bytes that it takes beside those of its messages, which are counted by themselves.
     fn bytes(&self) -> usize {
         const OPERATION: usize = 256;
+        /// A token, here and among those that the transaction has settled.
+        const LOCK: usize = 64;
         let own = match self {
             Self::Send { entity, .. } => entity.len(),
-            Self::Settle { stores, settlement, .. } => size_of_val(&stores[..]) + settlement.size(),
+            Self::Settle { stores, tokens, settlement } => {
+                size_of_val(&stores[..]) + tokens.len() * LOCK + settlement.size()
+            }
             Self::Cancel { entity, numbers } => entity.len() + size_of_val(&numbers[..]),
             Self::SessionState { session, .. } => session.len(),
         };
@@ -127,27 +131,44 @@ impl Operation {
     fn plan(&self, plan: &mut Plan<'_>) -> Result<(), EntityError> {
         match self {
             Self::Send { entity, messages } => plan.send_batch(entity, messages.clone()),
-            Self::Settle { stores, token, settlement } => plan.settle(stores, *token, settlement),
+            Self::Settle { stores, tokens, settlement } => {
+                tokens.iter().try_for_each(|token| plan.settle(stores, *token, settlement))
+            }
             Self::Cancel { entity, numbers } => plan.cancel(entity, numbers),
             Self::SessionState { store, session, state } => plan.set_session_state(*store, session, state.clone()),
         }
     }
 
-    /// What it belongs to; `None` for what is not there, which the plan refuses.
-    fn scope(&self, namespace: &Namespace) -> Option<Scope> {
-        let (entity, message) = match self {
-            Self::Send { entity, messages } => (entity.clone(), messages.first()),
-            Self::Cancel { entity, .. } => (entity.clone(), None),
-            Self::SessionState { store, .. } => (namespace.top_level(*store)?.to_owned(), None),
-            Self::Settle { stores, token, .. } => {
-                let store = namespace.find_lock(stores, *token).ok()?;
-                let message = namespace.store(store)?.under_lock(*token).map(|(message, _)| message);
-                (namespace.top_level(store)?.to_owned(), message)
+    /// What it belongs to, and whether it would belong to two partitions; `None` for what is not there, which the plan
+    /// refuses.
+    fn scope(&self, namespace: &Namespace) -> Option<(Scope, bool)> {
+        let (entity, messages) = match self {
+            Self::Send { entity, messages } => (entity.clone(), messages.first().into_iter().collect()),
+            Self::Cancel { entity, .. } => (entity.clone(), Vec::new()),
+            Self::SessionState { store, .. } => (namespace.top_level(*store)?.to_owned(), Vec::new()),
+            Self::Settle { stores, tokens, .. } => {
+                let find = |token: &LockToken| {
+                    let store = namespace.find_lock(stores, *token).ok()?;
+                    Some((store, namespace.store(store)?.under_lock(*token)?.0))
+                };
+                let found = tokens.iter().map(find).collect::<Option<Vec<_>>>()?;
+                let (store, _) = found.first()?;
+                (namespace.top_level(*store)?.to_owned(), found.iter().map(|(_, message)| *message).collect())
             }
         };
         let target = Target::find(namespace, &entity).ok()?;
-        let (arrivals, partition) = (target.arrivals, message.and_then(|message| target.partition_of(message)));
-        Some(Scope { entity, arrivals, partition, balance: Balance::default() })
+        let mut partitions = messages.into_iter().filter_map(|message| target.partition_of(message));
+        let partition = partitions.next();
+        let spans = partitions.any(|other| Some(&other) != partition.as_ref());
+        Some((Scope { entity, arrivals: target.arrivals, partition, balance: Balance::default() }, spans))
+    }
+
+    /// The locks that it ends.
+    fn tokens(&self) -> &[LockToken] {
+        match self {
+            Self::Settle { tokens, .. } => tokens,
+            _ => &[],
+        }
     }
 }
 
@@ -436,7 +457,7 @@ impl Transaction {
         operation: Operation,
         utc: Timestamp,
     ) -> Result<(), TransactionError> {
-        if self.operations.len() >= MAX_OPERATIONS {
+        if self.operations.len() >= MAX_OPERATIONS || self.settled.len() + operation.tokens().len() > MAX_OPERATIONS {
             return Err(TransactionError::TooManyOperations);
         }
         let sends = match &operation {
@@ -446,14 +467,16 @@ impl Transaction {
         if self.sends + sends > MAX_SENDS {
             return Err(TransactionError::TooManySends);
         }
-        if let Operation::Settle { token, .. } = &operation
-            && self.settled.contains(token)
-        {
+        if operation.tokens().iter().any(|token| self.settled.contains(token)) {
             // Within the transaction the lock is gone already (docs/evidence/pinned-behaviour.md SET33).
             return Err(TransactionError::Refused(EntityError::MessageLockLost));
         }
         self.check_entities(namespace).map_err(TransactionError::Refused)?;
-        let scope = operation.scope(namespace);
+        let scope = match operation.scope(namespace) {
+            Some((_, true)) => return Err(TransactionError::SpansPartitions),
+            Some((scope, false)) => Some(scope),
+            None => None,
+        };
         if let Some(scope) = &scope {
             self.check_scope(scope, spans)?;
         }
@@ -477,9 +500,7 @@ impl Transaction {
             scope.balance.added += added;
             scope.balance.freed = freed;
         }
-        if let Operation::Settle { token, .. } = &operation {
-            self.settled.insert(*token);
-        }
+        self.settled.extend(operation.tokens());
         self.sends += sends;
         self.operations.push(operation);
         Ok(())

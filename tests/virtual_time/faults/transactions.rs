@@ -1,8 +1,9 @@
 //! All or nothing, and not indefinitely.
 
 use servicebus_core::engine::LinkId;
-use servicebus_core::servicebus::MessageRef;
+use servicebus_core::servicebus::{LockToken, MessageRef};
 use servicebus_core::time::Duration;
+use servicebus_core::wire::{Reader, Uuid, Value};
 use servicebus_emulator::broker::entities::{QueueDescription, SubscriptionDescription, TopicDescription};
 use servicebus_tests::broker::*;
 use servicebus_tests::coordinator::{Control, is_enlisted};
@@ -178,4 +179,44 @@ fn bytes_of_open_transactions_count_f36() {
         }
     }
     judge.finish();
+}
+
+/// Locks that one request is to end in a transaction, and whether it can.
+#[test]
+fn what_one_request_settles_in_a_transaction_is_all_or_nothing_f81() {
+    for (case, partitions, repeats, unknown, fits) in [
+        ("one partition", ["a", "a", "a"], false, false, true),
+        ("a second partition at the end", ["a", "a", "b"], false, false, false),
+        ("a second partition at once", ["a", "b", "b"], false, false, false),
+        ("a token twice", ["a", "a", "a"], true, false, false),
+        ("an unknown token", ["a", "a", "a"], false, true, false),
+    ] {
+        for status in ["completed", "abandoned", "defered", "suspended"] {
+            let description = QueueDescription { enable_partitioning: true, ..QueueDescription::default() };
+            let mut world = World::with_queue(description);
+            let (sender, receiver) = (world.sender(0, "queue").unwrap(), world.receiver(0, "queue").unwrap());
+            for key in partitions {
+                let message = MessageRef::new("x").with_partition_key(key);
+                assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+            }
+            let locked = world.receive_now(0, receiver, 3);
+            let mut tokens: Vec<_> = locked.iter().map(|message| message.token).collect();
+            tokens.extend(repeats.then(|| tokens[0]));
+            tokens.extend(unknown.then(|| LockToken::from_uuid(Uuid([9; 16]))));
+            let control = Control::attach(&mut world, 0);
+            let txn = control.declare(&mut world);
+            let encoded = uuids(&tokens);
+            let entries = [
+                ("disposition-status", Value::String(status)),
+                ("lock-tokens", Reader::new(&encoded).value().unwrap()),
+            ];
+            let answer = world.manage_in(0, "queue", "update-disposition", &entries, Some(&txn));
+            assert_eq!(answer.status() == 200, fits, "{case}, {status}");
+            assert_eq!(control.commit(&mut world, &txn), Ended::Accepted, "{case}, {status}");
+            // What was refused as a whole left every lock as it was.
+            let held: Vec<_> =
+                locked.iter().map(|message| world.renew(0, "queue", &[message.token]).status()).collect();
+            assert_eq!(held, [if fits { 410 } else { 200 }; 3], "{case}, {status}");
+        }
+    }
 }

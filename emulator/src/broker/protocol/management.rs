@@ -390,10 +390,8 @@ impl Shared {
             let checked = self.namespace.check_settlement(&order, *token, &settlement);
             checked.map_err(|error| lost(self, error))?;
         }
-        for token in tokens {
-            let operation = Operation::Settle { stores: order.clone(), token, settlement: settlement.clone() };
-            self.enlist(peer, call.session, txn, operation, call.clock)?;
-        }
+        let operation = Operation::Settle { stores: order, tokens, settlement };
+        self.enlist(peer, call.session, txn, operation, call.clock)?;
         Ok(Reply::Done)
     }
 

@@ -170,7 +170,7 @@ impl Shared {
             Some(txn) => {
                 let operation = Operation::Settle {
                     stores: vec![outgoing.store],
-                    token: outgoing.token,
+                    tokens: vec![outgoing.token],
                     settlement: settlement.clone(),
                 };
                 self.enlist(peer, session, txn, operation, clock)
