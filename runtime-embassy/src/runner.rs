@@ -17,8 +17,8 @@ use servicebus_core::time::Instant;
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// use servicebus_embassy::State;
 ///
@@ -35,8 +35,8 @@ pub type State<S> = client::State<Embassy<S>>;
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
 /// // `resources` is what `RESOURCES.init(Resources::new())` returns, of the `StaticCell` above.
@@ -65,8 +65,8 @@ impl<S: Storage> Resources<S> {
     /// # Examples
     ///
     /// ```
-    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+    /// # use servicebus_simulation::ExampleBoard as Board;
     /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
     /// const NOTHING_YET: Resources<Board> = Resources::new();
     /// # drop(NOTHING_YET);
@@ -94,8 +94,8 @@ impl<S: Storage> Default for Resources<S> {
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// # servicebus_simulation::example_in_world(async |world| {
 /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
@@ -135,8 +135,8 @@ pub fn new<S: Storage>(
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// # let resources: &'static Resources<Board> = Box::leak(Box::new(Resources::new()));
 /// # let settings = || Settings::new(servicebus_simulation::CONNECTION_STRING, 1);
@@ -165,8 +165,8 @@ impl core::error::Error for InUse {}
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// # servicebus_simulation::example_in_world(async |world| {
 /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
@@ -196,8 +196,8 @@ impl<S: Storage> Runner<S> {
     /// # Examples
     ///
     /// ```
-    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+    /// # use servicebus_simulation::ExampleBoard as Board;
     /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
     /// # servicebus_simulation::example_in_world(async |world| {
     /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));
@@ -219,8 +219,8 @@ impl<S: Storage> Runner<S> {
     /// # Examples
     ///
     /// ```
-    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-    /// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+    /// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+    /// # use servicebus_simulation::ExampleBoard as Board;
     /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
     /// # servicebus_embassy::fixed_storage! {
     /// #     pub type Gateway {
@@ -259,8 +259,8 @@ impl<S: Storage> Runner<S> {
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// use servicebus_core::client::Sender;
 /// use servicebus_embassy::Embassy;
@@ -313,8 +313,8 @@ impl<S: Storage, F: Future> RunTask<F> for Embassy<S> {
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// use servicebus_core::runtime::Runtime;
 /// use servicebus_embassy::{Embassy, Handle};

@@ -24,8 +24,8 @@ const CLOSING: embassy_time::Duration = embassy_time::Duration::from_secs(3);
 /// # Examples
 ///
 /// ```
-/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp, fixed_storage};
-/// # fixed_storage! { pub type Board { links: 4, deliveries: 8, receive: 2048, transmit: 2048, message: 1024 } }
+/// # use servicebus_embassy::{FixedUtc, Resources, Settings, Timestamp};
+/// # use servicebus_simulation::ExampleBoard as Board;
 /// # static UTC: FixedUtc = FixedUtc(Timestamp::from_secs(1_767_225_600));
 /// # servicebus_simulation::example_in_world(async |world| {
 /// # let (dialer, settings) = (world.dialer(), Settings::new(servicebus_simulation::CONNECTION_STRING, 1));

@@ -50,17 +50,21 @@ macro_rules! example_uart {
     };
 }
 
-/// Declares a storage with every capability that examples of boards need, and a function that runs an example with a client
-/// over it, in the world of [`example`](crate::example). It is a macro for the same reason.
+servicebus_core::fixed_storage! {
+    /// The storage of the examples of boards, with every capability that they need. They share it: a client is compiled once
+    /// for each storage, not for each example.
+    pub type ExampleBoard {
+        links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, receivers: true,
+        management: true, lock_renewal: true, transactions: true, session_receivers: 2, prefetch: true,
+    }
+}
+
+/// Names [`ExampleBoard`], and declares a function that runs an example with a client over it, in the world of
+/// [`example`](crate::example). It is a macro for the same reason.
 #[macro_export]
 macro_rules! example_board {
     ($storage:ident, $run:ident) => {
-        servicebus_embassy::fixed_storage! {
-            pub type $storage {
-                links: 10, deliveries: 16, receive: 2048, transmit: 2048, message: 1024, receivers: true,
-                management: true, lock_renewal: true, transactions: true, session_receivers: 2, prefetch: true,
-            }
-        }
+        type $storage = $crate::ExampleBoard;
 
         fn $run(example: impl AsyncFnOnce(servicebus_embassy::Client<$storage>) -> $crate::Outcome + 'static) {
             static UTC: servicebus_embassy::FixedUtc =

@@ -41,7 +41,7 @@ use network::Network;
 pub use administration::{SimulatedAdministration, SimulatedHttp};
 pub use engines::{Linked, connected, exchange, exchange_with, linked};
 pub use example::{Outcome, administration_example, example, example_in_world};
-pub use example_board::ExampleLine;
+pub use example_board::{ExampleBoard, ExampleLine};
 pub use example_flash::ExampleFlash;
 pub use example_network::{EXAMPLE_AUTHORITY, ExampleHalf, ExampleStream};
 pub use network::{Server, SimulatedDialer, Traffic};
