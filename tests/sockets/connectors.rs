@@ -2,9 +2,11 @@
 
 use servicebus_core::servicebus::RetryPolicy;
 use servicebus_emulator::Emulator;
-use servicebus_tokio::{Error, MessageRef, Options, Tls};
+use servicebus_tokio::{Error, MessageRef, Options, Proxy, Timestamp, Tls, Token};
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpStream;
 
 async fn send(options: Options) -> Result<(), Error> {
@@ -33,6 +35,26 @@ async fn a_stream_that_encrypts_itself_is_taken_from_the_program_and_from_nobody
     send(tunnel).await.unwrap();
     let error = send(options.with_endpoint("127.0.0.1", port)).await.unwrap_err();
     assert!(error.to_string().contains("`Tls::Stream` needs a stream of the program's own"), "{error}");
+}
+
+/// In a tunnel, nothing of it would be encrypted: the program's stream ends at the proxy.
+#[tokio::test]
+async fn a_stream_that_encrypts_itself_does_not_lead_through_a_proxy() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let connect = move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Err::<TcpStream, _>(io::Error::other("no way")) }
+    };
+    let text = "Endpoint=sb://nowhere.invalid;SharedAccessKeyName=k;SharedAccessKey=k";
+    let options = Options::new(text).unwrap().with_tls(Tls::Stream).with_connector(connect);
+    let error = send(options.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("no way"), "{error}");
+    let direct = asked.swap(0, Ordering::SeqCst);
+    assert!(direct > 0);
+    let error = send(options.with_proxy(Proxy::new("http://proxy.invalid:3128").unwrap())).await.unwrap_err();
+    assert!(error.to_string().contains("without a proxy"), "{error}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -263,6 +263,21 @@ impl<N: Network> Dialer<N> {
         self.network.connect(host, port).await.map_err(DialError::Connect)
     }
 
+    /// Whether a stream of the network's is encrypted already, up to this host.
+    fn is_encrypted(&self, host: &str, port: u16) -> Result<bool, DialError> {
+        if !matches!(self.tls, Tls::Stream) || !self.network.is_own() {
+            return Ok(false);
+        }
+        // The program's stream to a proxy ends there: in the tunnel, nothing would be encrypted.
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy {
+            return Ok(!proxy.is_on_the_way_to(host, port).map_err(DialError::Proxy)?);
+        }
+        #[cfg(not(feature = "proxy"))]
+        let _ = (host, port);
+        Ok(true)
+    }
+
     /// Opens a stream to a target, with TLS if [`Target::tls`] is set.
     ///
     /// # Errors
@@ -286,8 +301,7 @@ impl<N: Network> Dialer<N> {
     pub async fn open(&self, target: Target<'_>) -> Result<Secured<N::Stream>, DialError> {
         let endpoint = self.endpoint.as_ref().map(|(host, port)| (host.as_str(), *port));
         let (host, port) = endpoint.unwrap_or((target.host, target.port));
-        let encrypts = target.tls && !(matches!(self.tls, Tls::Stream) && self.network.is_own());
-        if !encrypts {
+        if !target.tls || self.is_encrypted(host, port)? {
             return self.connect(host, port).await.map(Either::Left);
         }
         let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;

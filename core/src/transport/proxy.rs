@@ -80,6 +80,20 @@ impl Proxy {
         Self { matcher: Arc::new(Matcher::from_env()) }
     }
 
+    /// The proxy for a host, and the host's name as it is asked for; `None` for one that is reached without the proxy.
+    fn intercept(&self, host: &str, port: u16) -> Result<Option<(Intercept, Authority)>, ProxyError> {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority: Authority = format!("{host}:{port}").parse().map_err(|_| ProxyError::Host)?;
+        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority.clone()).path_and_query("/").build();
+        let proxy = self.matcher.intercept(&uri.map_err(|_| ProxyError::Host)?);
+        Ok(proxy.map(|proxy| (proxy, authority)))
+    }
+
+    /// Whether a host is reached through the proxy.
+    pub(super) fn is_on_the_way_to(&self, host: &str, port: u16) -> Result<bool, ProxyError> {
+        Ok(self.intercept(host, port)?.is_some())
+    }
+
     /// Opens a tunnel; `None` for a host that is reached without the proxy.
     pub(super) async fn open<N: Network>(
         &self,
@@ -87,11 +101,8 @@ impl Proxy {
         host: &str,
         port: u16,
     ) -> Result<Option<N::Stream>, ProxyError> {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let authority: Authority = format!("{host}:{port}").parse().map_err(|_| ProxyError::Host)?;
-        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority.clone()).path_and_query("/").build();
-        match self.matcher.intercept(&uri.map_err(|_| ProxyError::Host)?) {
-            Some(proxy) => tunnel(network, &proxy, &authority).await.map(Some),
+        match self.intercept(host, port)? {
+            Some((proxy, authority)) => tunnel(network, &proxy, &authority).await.map(Some),
             None => Ok(None),
         }
     }

@@ -39,7 +39,8 @@ pub enum Tls {
     Authorities(Vec<CertificateDer<'static>>),
     /// The roots of this configuration.
     Config(Arc<ClientConfig>),
-    /// The stream that the program opens itself is encrypted already and has proven the host's name. Refused for TCP.
+    /// The stream that the program opens itself is encrypted already and has proven the host's name. Refused for TCP,
+    /// and for a host behind a proxy, to which that stream does not lead.
     Stream,
 }
 
@@ -74,7 +75,7 @@ pub enum TlsError {
     Certificate(rustls::Error),
     /// Features `ring` and `aws-lc-rs` are off, and the process has no default provider.
     NoProvider,
-    /// [`Tls::Stream`] without a stream of the program's own.
+    /// [`Tls::Stream`] without a stream of the program's own to the host itself.
     NotEncrypted,
 }
 
@@ -86,7 +87,9 @@ impl fmt::Display for TlsError {
             Self::NoProvider => {
                 f.write_str("TLS: no crypto provider; enable feature `ring` or `aws-lc-rs`, or install one")
             }
-            Self::NotEncrypted => f.write_str("TLS: `Tls::Stream` needs a stream of the program's own"),
+            Self::NotEncrypted => {
+                f.write_str("TLS: `Tls::Stream` needs a stream of the program's own, without a proxy")
+            }
         }
     }
 }
