@@ -74,6 +74,35 @@ async fn tls_goes_over_a_stream_of_the_programs_own() {
 }
 
 #[tokio::test]
+async fn a_namespace_is_named_by_its_host_or_its_address() {
+    let ask = async |options: Options| {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&asked);
+        let connect = move |host, port| {
+            kept.lock().unwrap().push((host, port));
+            async { Err::<TcpStream, _>(io::Error::other("no way")) }
+        };
+        let credential = || async { Ok::<_, io::Error>(Token::jwt("token", Timestamp::from_secs(4_000_000_000))) };
+        let options = options.with_retry(RetryPolicy::none()).with_connector(connect);
+        let client = options.connect_with_credential(credential);
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap_err();
+        client.close().await;
+        asked.lock().unwrap().pop().unwrap()
+    };
+    for name in ["ns.invalid", "ns.invalid/", "sb://ns.invalid", "https://ns.invalid:443/", "amqps://ns.invalid:5671"] {
+        let asked = ask(Options::for_namespace(name).unwrap()).await;
+        assert_eq!(asked, ("ns.invalid".to_owned(), 5671), "{name}");
+    }
+    let options = Options::for_namespace("ns.invalid").unwrap();
+    for address in ["::1", "[::1]"] {
+        assert_eq!(ask(options.clone().with_endpoint(address, 7)).await, ("::1".to_owned(), 7), "{address}");
+    }
+    for name in ["", "not a host", "https://", "https:///", "ns.invalid:x", "ns.invalid;x"] {
+        assert!(Options::for_namespace(name).is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_stream_says_is_a_source_of_the_error() {
     let refuse = |_, _| async { Err::<TcpStream, _>(io::Error::new(io::ErrorKind::AddrNotAvailable, "no way out")) };
     let options = Options::new("Endpoint=sb://nowhere.invalid;SharedAccessKeyName=k;SharedAccessKey=k").unwrap();

@@ -196,7 +196,8 @@ impl<N> Dialer<N> {
     /// ```
     #[must_use]
     pub fn with_endpoint(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.endpoint = Some((host.into(), port));
+        // An IPv6 address may stand in the brackets of a URL.
+        self.endpoint = Some((host.into().trim_matches(['[', ']']).to_owned(), port));
         self
     }
 

@@ -59,8 +59,8 @@ macro_rules! client_options {
                 })
             }
 
-            /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`; to be connected
-            /// with a credential.
+            /// The defaults for a namespace by its host name, such as `contoso.servicebus.windows.net`, or its address,
+            /// such as `https://contoso.servicebus.windows.net/`; to be connected with a credential.
             ///
             /// # Errors
             /// A host name that is not valid.
@@ -76,7 +76,7 @@ macro_rules! client_options {
             #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
             /// ```
             pub fn for_namespace(host: &str) -> Result<Self, Error> {
-                Self::new(format!("Endpoint=sb://{host}/"))
+                Self::new(format!("Endpoint={host}"))
             }
 
             /// Sets when to try again.

@@ -2,9 +2,10 @@
 // docs/evidence/service-evidence.md §13.1, §13.5, docs/evidence/pinned-behaviour.md §15
 
 use super::element::InvalidElement;
-use super::request::Response;
+use super::iso8601::parse_timestamp;
+use super::request::{Headers, Response};
 use super::xml::{self, XmlError};
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -146,11 +147,7 @@ impl ServiceError {
             sub_code,
             detail: text.trim().into(),
             tracking_id: tracking.map(ToString::to_string),
-            retry_after: response
-                .headers
-                .get("Retry-After")
-                .and_then(|text| text.trim().parse().ok())
-                .map(Duration::from_secs),
+            retry_after: retry_after(&response.headers),
         }
     }
 
@@ -192,6 +189,27 @@ impl ServiceError {
             _ => false,
         }
     }
+}
+
+/// The pause that an answer asks for: seconds, or a point in time (RFC 9110 §10.2.3), which is compared with the time of
+/// the answer itself, since the clock here may be wrong.
+fn retry_after(headers: &Headers) -> Option<Duration> {
+    let text = headers.get("Retry-After")?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let (until, date) = (http_date(text)?, http_date(headers.get("Date")?)?);
+    let millis = until.as_millis().saturating_sub(date.as_millis());
+    Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
+/// A point in time as HTTP writes it, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, date) = text.trim().split_once(", ")?;
+    let (day, month, year, time) = (date.get(..2)?, date.get(3..6)?, date.get(7..11)?, date.get(12..20)?);
+    let month = 1 + MONTHS.iter().position(|&name| name == month)?;
+    parse_timestamp(&alloc::format!("{year}-{month:02}-{day}T{time}Z"))
 }
 
 fn kind(status: u16, sub_code: Option<u32>, operation: Operation) -> ServiceErrorKind {

@@ -9,6 +9,7 @@ use super::rule::{RuleForm, RuleProperties};
 use super::subscription::{CreateSubscriptionOptions, SubscriptionProperties};
 use super::topic::{CreateTopicOptions, TopicProperties};
 use super::xml::{ATOM, Writer};
+use crate::servicebus::connection_string::parse_endpoint;
 use crate::servicebus::{ConnectionString, sas};
 use crate::time::{Duration, Timestamp};
 use alloc::string::String;
@@ -320,8 +321,14 @@ pub struct Endpoint {
     tls: bool,
 }
 
+/// A port, unless it is the usual one of HTTPS or of AMQP.
+fn unusual(port: Option<u16>) -> Option<u16> {
+    port.filter(|port| !matches!(port, 443 | 5_671))
+}
+
 impl Endpoint {
-    /// A namespace of the cloud, by its host name.
+    /// A namespace of the cloud, by its host name. Of an address, such as the one that the portal shows, the host counts,
+    /// and a port that is not that of AMQP.
     ///
     /// # Examples
     ///
@@ -329,9 +336,14 @@ impl Endpoint {
     /// # use servicebus_core::servicebus::administration::Endpoint;
     /// let contoso = Endpoint::new("contoso.servicebus.windows.net");
     /// assert_eq!(contoso.audience(), "https://contoso.servicebus.windows.net");
+    /// assert_eq!(contoso, Endpoint::new("https://contoso.servicebus.windows.net:443/"));
     /// ```
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), port: None, tls: true }
+        let host = host.into();
+        match parse_endpoint(&host) {
+            Some((host, port)) => Self { host: host.into(), port: unusual(port), tls: true },
+            None => Self { host, port: None, tls: true },
+        }
     }
 
     /// The endpoint of a connection string. With `UseDevelopmentEmulator=true` it is plain HTTP on the port that the
@@ -351,8 +363,7 @@ impl Endpoint {
     pub fn from_connection_string(text: &ConnectionString<'_>) -> Self {
         let port = match (text.use_development_emulator, text.port) {
             (true, port) => Some(port.unwrap_or(EMULATOR_PORT)),
-            (false, Some(443 | 5_671)) => None,
-            (false, port) => port,
+            (false, port) => unusual(port),
         };
         Self { host: text.host.into(), port, tls: !text.use_development_emulator }
     }

@@ -719,6 +719,47 @@ fn the_services_refusals_are_told_apart() {
 }
 
 #[test]
+fn a_pause_is_asked_for_in_seconds_or_until_a_time() {
+    let asked = |after: &str, date: Option<&str>| {
+        let mut headers = Headers::new();
+        headers.push("Retry-After", after);
+        if let Some(date) = date {
+            headers.push("date", date);
+        }
+        ServiceError::read(&Response { status: 429, headers, body: vec![] }, Operation::Get).retry_after
+    };
+    let date = Some("Fri, 31 Dec 1999 23:59:50 GMT");
+    for (after, seconds) in [
+        ("7", Some(7)),
+        (" 120 ", Some(120)),
+        ("Sat, 01 Jan 2000 00:00:05 GMT", Some(15)),
+        ("Fri, 31 Dec 1999 23:59:49 GMT", Some(0)),
+        ("Sat, 01 Jan 0000 00:00:05 GMT", None),
+        ("Sat, 31 Feb 2000 00:00:05 GMT", None),
+        ("Sat, 01 Nam 2000 00:00:05 GMT", None),
+        ("Sat, 01 Jän 2000 00:00:05 GMT", None),
+        ("Sat, 01 Jan 2000", None),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+    ] {
+        assert_eq!(asked(after, date), seconds.map(Duration::from_secs), "{after}");
+    }
+    assert_eq!(asked("Sat, 01 Jan 2000 00:00:05 GMT", None), None, "by whose clock?");
+}
+
+#[test]
+fn a_namespace_is_named_by_its_host_or_its_address() {
+    for name in
+        [HOST, "ns.servicebus.windows.net/", "sb://ns.servicebus.windows.net", "https://ns.servicebus.windows.net:443/"]
+    {
+        assert_eq!(Endpoint::new(name).audience(), format!("https://{HOST}"), "{name}");
+    }
+    assert_eq!(Endpoint::new("https://[::1]:8443").authority(), "[::1]:8443");
+    assert_eq!(Endpoint::new("::1").authority(), "[::1]");
+}
+
+#[test]
 fn a_refusal_by_something_else_is_kept_as_text() {
     let mut headers = Headers::new();
     headers.push("retry-after", "7");
