@@ -34,6 +34,13 @@ impl Head {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+
+    /// Whether a word is in the list of a field, which may be there several times (RFC 9110 §5.3).
+    #[cfg(any(feature = "http", feature = "websockets"))]
+    pub(super) fn says(&self, name: &str, word: &str) -> bool {
+        let values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        values.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word))
+    }
 }
 
 /// What HTTP calls a status; empty where it has no name.

@@ -19,7 +19,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
-use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
 /// The port of HTTPS: the namespace takes WebSockets nowhere else.
@@ -117,6 +118,8 @@ struct Frames {
     socket: WebSocket<Pipe>,
     /// The rest of the last message.
     rest: Bytes,
+    /// The server has said goodbye, with these words.
+    goodbye: Option<Option<CloseFrame>>,
     /// A write was dropped before its end: nothing that makes sense can follow.
     torn: bool,
 }
@@ -198,11 +201,18 @@ impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
         if head.status != 101 {
             return Err(WebSocketError::Refused { status: head.status, reason: head::reason(head.status) });
         }
+        // RFC 6455 §4.1
+        if !head.says("upgrade", "websocket") || !head.says("connection", "upgrade") {
+            return Err(invalid("the answer does not upgrade to it"));
+        }
         if head.field("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
             return Err(invalid("the answer is to another request"));
         }
         if !head.field("sec-websocket-protocol").is_some_and(|chosen| chosen.eq_ignore_ascii_case(SUBPROTOCOL)) {
             return Err(invalid("the server has not chosen AMQP"));
+        }
+        if head.field("sec-websocket-extensions").is_some() {
+            return Err(invalid("the server has chosen an extension that was not offered"));
         }
         Ok(Self::over(stream, head.rest))
     }
@@ -217,7 +227,7 @@ impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
             .max_frame_size(Some(MAX_MESSAGE));
         let pipe = Pipe { incoming, ..Pipe::default() };
         let socket = WebSocket::from_raw_socket(pipe, Role::Client, Some(config));
-        let frames = Mutex::new(Frames { socket, rest: Bytes::new(), torn: false });
+        let frames = Mutex::new(Frames { socket, rest: Bytes::new(), goodbye: None, torn: false });
         Self { stream, frames, buffer: vec![0; READ].into_boxed_slice() }
     }
 }
@@ -386,10 +396,14 @@ impl Frames {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a WebSocket message of text"));
                 }
                 // The answers to pings and goodbyes are among the outgoing frames after the next read.
+                Ok(Message::Close(words)) => self.goodbye = Some(words),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(Some(0)),
-                Err(error) => return Err(into_io(error)),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return self.end().unwrap_or(Ok(0)).map(Some);
+                }
+                // What comes behind the goodbye, and how the stream ends, says less.
+                Err(error) => return self.end().unwrap_or_else(|| Err(into_io(error))).map(Some),
             }
         }
         let bytes = self.rest.split_to(self.rest.len().min(buffer.len()));
@@ -397,6 +411,16 @@ impl Frames {
             place.copy_from_slice(&bytes);
         }
         Ok(Some(bytes.len()))
+    }
+
+    /// The end, once the server has said goodbye: an error in its words, unless nothing is wrong.
+    fn end(&self) -> Option<io::Result<usize>> {
+        let words = match self.goodbye.as_ref()? {
+            Some(words) if words.code != CloseCode::Normal => words,
+            _ => return Some(Ok(0)),
+        };
+        let text = format!("the server has closed the WebSocket: {} {}", u16::from(words.code), words.reason);
+        Some(Err(io::Error::new(io::ErrorKind::ConnectionAborted, text.trim_end())))
     }
 }
 
@@ -420,6 +444,10 @@ impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocket
             };
             if let Some(mut writer) = writer {
                 writer.send(self.frames).await?;
+            }
+            // Nothing can follow, even if the server leaves the stream open.
+            if let Some(end) = lock(self.frames).end() {
+                return end;
             }
             let count = self.reader.read(self.buffer).await?;
             lock(self.frames).socket.get_mut().fill(self.buffer.get(..count).unwrap_or_default());
@@ -464,6 +492,7 @@ impl<W: Write<Error = io::Error>> Write for WebSocketWriter<'_, W> {
 mod tests {
     use super::super::script::{Script, now, poll};
     use super::*;
+    use alloc::string::ToString;
     use alloc::task::Wake;
     use core::future::Future;
     use core::pin::pin;
@@ -512,6 +541,102 @@ mod tests {
         assert_eq!(frames.len(), PINGS + 2, "every ping is answered");
         assert_eq!(frames.first(), Some(&(0x82, b"before".to_vec())));
         assert_eq!(frames.last(), Some(&(0x82, b"behind".to_vec())));
+    }
+
+    /// What reading ends with after some frames of the server, which leaves the stream open, and what was answered.
+    fn end(bytes: &[u8]) -> (io::Result<usize>, Vec<(u8, Vec<u8>)>) {
+        let script = Script::default();
+        script.incoming.borrow_mut().extend(bytes);
+        let mut stream = WebSocketStream::over(script.clone(), Vec::new());
+        let (mut reader, _writer) = stream.split();
+        let ended = now(reader.read(&mut [0; 8]));
+        let written = script.written.borrow();
+        (ended, frames(&written))
+    }
+
+    #[test]
+    fn a_goodbye_is_answered_and_its_words_are_told_at_once() {
+        let (ended, answers) = end(b"\x88\x02\x03\xe8");
+        assert!(matches!(ended, Ok(0)), "{ended:?}");
+        assert_eq!(answers, [(0x88, b"\x03\xe8".to_vec())]);
+        assert!(matches!(end(b"\x88\0").0, Ok(0)));
+        for (code, words) in
+            [(b"\x03\xe9", "1001"), (b"\x03\xf0", "1008"), (b"\x03\xf3", "1011"), (b"\x0f\xa0", "4000")]
+        {
+            let frame = [b"\x88\x06", &code[..], b"shed"].concat();
+            let (ended, answers) = end(&frame);
+            let told = ended.expect_err("it has a reason").to_string();
+            assert_eq!(told, format!("the server has closed the WebSocket: {words} shed"));
+            assert_eq!(answers.len(), 1, "{words}");
+        }
+        let (ended, _) = end(b"\x88\x06\x03\xf0shed\x82\x02hi");
+        assert!(ended.expect_err("what follows says less").to_string().ends_with("1008 shed"));
+    }
+
+    #[test]
+    fn what_a_server_must_not_send_ends_the_stream() {
+        let mask = [0; 4];
+        let ping = [&b"\x89\x7e\x00\x80"[..], &[0; 128]].concat();
+        let masked = [b"\x82\x82", &mask[..], b"hi"].concat();
+        let giant = [&b"\x82\x7f"[..], &(1_u64 << 40).to_be_bytes(), b"hi"].concat();
+        let wide = [&b"\x82\x7f"[..], &(MAX_MESSAGE as u64 + 1).to_be_bytes(), b"hi"].concat();
+        let refused: [&[u8]; 8] = [
+            &masked,
+            &giant,
+            &wide,
+            b"\xc2\x02hi",         // compressed
+            b"\x81\x02hi",         // text
+            b"\x80\x02hi",         // the rest of nothing
+            b"\x02\x01h\x82\x01i", // a message within a message
+            &ping,                 // longer than 125 bytes
+        ];
+        for bytes in refused {
+            let error = end(bytes).0.expect_err("it breaks the rules");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bytes:x?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_message_may_come_in_fragments_with_pings_in_between() {
+        let (read, answers) = end(b"\x02\x01h\x89\x01?\x00\x00\x80\x01i");
+        assert!(matches!(read, Ok(2)), "{read:?}");
+        assert_eq!(answers, []);
+        let long = [&b"\x82\x7f"[..], &3_u64.to_be_bytes(), b"abc"].concat();
+        assert!(matches!(end(&long).0, Ok(3)), "a length may be longer than it has to be, or is refused");
+    }
+
+    /// The upgrade's result by the fields of an answer that fits the request otherwise.
+    fn upgrade(fields: &str) -> Result<(), WebSocketError> {
+        let script = Script::default();
+        let target = Target { host: "localhost", port: 5300, tls: false };
+        let mut opening = pin!(WebSocketStream::open(script.clone(), target));
+        assert!(poll(opening.as_mut()).is_pending());
+        let request = String::from_utf8(script.written.borrow().clone()).expect("a request is text");
+        let (_, rest) = request.split_once("Sec-WebSocket-Key: ").expect("it has a key");
+        let accept = derive_accept_key(rest.lines().next().unwrap_or_default().as_bytes());
+        let answer = format!("HTTP/1.1 101 Upgraded\r\nSec-WebSocket-Accept: {accept}\r\n{fields}\r\n");
+        script.incoming.borrow_mut().extend(answer.as_bytes());
+        match poll(opening) {
+            Poll::Ready(opened) => opened.map(drop),
+            Poll::Pending => panic!("the answer is there"),
+        }
+    }
+
+    #[test]
+    fn an_answer_opens_a_websocket_with_every_field_and_without_extensions() {
+        const FIELDS: [&str; 3] =
+            ["upgrade: WebSocket\r\n", "connection: keep-alive, Upgrade\r\n", "sec-websocket-protocol: amqpwsb10\r\n"];
+        upgrade(&FIELDS.concat()).expect("it is whole");
+        for missing in FIELDS {
+            let fields = FIELDS.concat().replace(missing, "");
+            assert!(matches!(upgrade(&fields), Err(WebSocketError::Handshake(_))), "without {missing}");
+        }
+        let extended = format!("{}Sec-WebSocket-Extensions: permessage-deflate\r\n", FIELDS.concat());
+        assert!(matches!(upgrade(&extended), Err(WebSocketError::Handshake(_))));
+        for (field, wrong) in [("WebSocket", "h2c"), ("Upgrade", "close"), ("amqpwsb10", "mqtt")] {
+            let fields = FIELDS.concat().replace(field, wrong);
+            assert!(matches!(upgrade(&fields), Err(WebSocketError::Handshake(_))), "{wrong}");
+        }
     }
 
     #[test]
