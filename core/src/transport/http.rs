@@ -13,15 +13,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Poll;
+use core::task::{Poll, ready};
+use core::time::Duration;
 use embedded_io_async::Read;
+use futures_util::stream::{FuturesUnordered, Stream};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Connections that are kept for the next requests.
 const MAX_IDLE: usize = 4;
+/// How long one is kept. Routers and balancers forget connections that rest, Azure's after four minutes, and nobody is
+/// told: a request on one that was forgotten gets no answer.
+const MAX_REST: Duration = Duration::from_secs(60);
 
 /// HTTP/1.1 over a [`Dialer`].
 ///
@@ -62,6 +68,8 @@ struct Idle<T> {
     host: String,
     port: u16,
     tls: bool,
+    /// When its last request was answered.
+    since: Instant,
     stream: T,
 }
 
@@ -231,27 +239,41 @@ impl<N: Network> Http<N> {
     /// A connection to this endpoint that was kept and is still open.
     async fn kept(&self, endpoint: &Endpoint) -> Option<Secured<N::Stream>> {
         loop {
-            let mut stream = {
+            let mut kept = {
                 let mut idle = self.idle();
                 let place = idle.iter().rposition(|idle| idle.leads_to(endpoint))?;
-                idle.remove(place).stream
+                idle.remove(place)
             };
-            if is_quiet(&mut stream).await {
-                return Some(stream);
+            if kept.since.elapsed() < MAX_REST && is_quiet(&mut kept.stream).await {
+                return Some(kept.stream);
             }
         }
     }
 
-    /// Keeps a connection for the next requests, instead of the one that has waited longest where there are enough.
-    fn keep(&self, endpoint: &Endpoint, stream: Secured<N::Stream>) {
-        let new = Idle { host: endpoint.host().into(), port: endpoint.port(), tls: endpoint.uses_tls(), stream };
+    /// Keeps a connection for the next requests. Returns the one that is not kept: that which has waited longest where
+    /// there are enough, this one when the client was closed.
+    fn keep(&self, endpoint: &Endpoint, stream: Secured<N::Stream>) -> Option<Secured<N::Stream>> {
+        let (host, since) = (endpoint.host().into(), Instant::now());
+        let new = Idle { host, port: endpoint.port(), tls: endpoint.uses_tls(), since, stream };
         let mut idle = self.idle();
-        let oldest = if idle.len() < MAX_IDLE { None } else { Some(idle.remove(0)) };
+        // Under the lock: who closes takes what is kept after it has said so.
+        if self.closed.load(Ordering::Acquire) {
+            return Some(new.stream);
+        }
+        let oldest = if idle.len() < MAX_IDLE { None } else { Some(idle.remove(0).stream) };
         idle.push(new);
-        drop(idle);
-        // What its end does needs no lock.
-        drop(oldest);
+        oldest
     }
+}
+
+/// Ends a connection as far as that needs no waiting: a response that is there does not wait for goodbyes.
+async fn end<T: Transport>(stream: T) {
+    let mut closing = pin!(stream.close());
+    poll_fn(|cx| {
+        let _ = closing.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Whether a connection on which nothing is under way is open: one that has ended, or on which something comes, is not.
@@ -281,7 +303,9 @@ fn encode(endpoint: &Endpoint, request: &Request) -> Result<Vec<u8>, HttpError> 
     {
         return Err(HttpError::Request);
     }
-    let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", request.path_and_query, endpoint.authority());
+    let (path, host) = (&request.path_and_query, endpoint.authority());
+    // Without the last field any coding would do (RFC 9110 §12.5.3), and none is read here.
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n");
     for (name, value) in request.headers.iter() {
         head.push_str(name);
         head.push_str(": ");
@@ -376,7 +400,12 @@ impl<R: Read<Error = io::Error>> Body<'_, R> {
     /// The size of the next chunk.
     async fn chunk_size(&mut self) -> io::Result<usize> {
         loop {
-            match httparse::parse_chunk_size(self.bytes.get(self.used..).unwrap_or_default()) {
+            let bytes = self.bytes.get(self.used..).unwrap_or_default();
+            // Without a digit it would be read as 0, and the body would end here.
+            if bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
+                return Err(invalid("chunk"));
+            }
+            match httparse::parse_chunk_size(bytes) {
                 Ok(httparse::Status::Complete((length, size))) => {
                     self.used += length;
                     return usize::try_from(size).map_err(|_| too_large());
@@ -445,9 +474,7 @@ async fn exchange<T: Transport<Error = io::Error>>(
     head::write(&mut writer, request).await.map_err(HttpError::Http)?;
     let mut head = head::read(&mut reader).await.map_err(|error| HttpError::Http(HeadError::into_io(error)))?;
     let length = length(&head).map_err(HttpError::Http)?;
-    let ends = matches!(length, Length::Unknown)
-        || !head.keeps_open
-        || head.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("close"));
+    let ends = matches!(length, Length::Unknown) || !head.keeps_open || head.says("connection", "close");
     let bytes = core::mem::take(&mut head.rest);
     let mut reading = Body { reader: &mut reader, bytes, used: 0 };
     let body = reading.read(length).await.map_err(HttpError::Body)?;
@@ -478,27 +505,31 @@ impl<N: Network> HttpClient for Http<N> {
                 Err(error) => return Err(error),
             }
         };
-        if open && !self.closed.load(Ordering::Acquire) {
-            self.keep(endpoint, stream);
-        } else {
-            let _ = stream.close().await;
+        let unused = if open { self.keep(endpoint, stream) } else { Some(stream) };
+        if let Some(stream) = unused {
+            end(stream).await;
         }
         Ok(response)
     }
 
     async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        loop {
-            let Some(kept) = self.idle().pop() else { return };
-            let _ = kept.stream.close().await;
-        }
+        let kept = core::mem::take(&mut *self.idle());
+        // Side by side: one that does not end keeps no other open.
+        let mut closing: FuturesUnordered<_> = kept.into_iter().map(|kept| kept.stream.close()).collect();
+        poll_fn(|cx| {
+            while ready!(Pin::new(&mut closing).poll_next(cx)).is_some() {}
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::{Answering, now};
+    use super::super::script::{Answering, Script, now, poll};
     use super::*;
+    use alloc::borrow::ToOwned;
     use alloc::rc::Rc;
     use alloc::string::ToString;
     use alloc::vec;
@@ -549,6 +580,96 @@ mod tests {
         assert_eq!(client.idle().len(), MAX_IDLE);
         get(&client, &endpoint("a", 6)).expect("a response");
         assert_eq!(connected.borrow().len(), 6);
+    }
+
+    #[test]
+    fn a_connection_that_rests_for_long_is_not_used_again() {
+        let (client, connected) = client();
+        let endpoint = endpoint("a", 1);
+        for (rest, expected) in [(0, 1), (MAX_REST.as_secs() - 5, 1), (MAX_REST.as_secs(), 2)] {
+            let rest = Duration::from_secs(rest);
+            for kept in client.idle().iter_mut() {
+                kept.since = kept.since.checked_sub(rest).expect("the clock goes back that far");
+            }
+            get(&client, &endpoint).expect("a response");
+            assert_eq!(connected.borrow().len(), expected, "{rest:?}");
+        }
+        assert_eq!(client.idle().len(), 1);
+    }
+
+    #[test]
+    fn a_response_does_not_wait_for_the_end_of_its_connection() {
+        let network = Answering::new("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n");
+        let counts = network.counts.clone();
+        let client = Http::new(Dialer::new(network));
+        for (clinging, ended) in [(0, 1), (1, 1)] {
+            counts.clinging.set(clinging);
+            assert_eq!(get(&client, &endpoint("a", 1)).expect("a response").status, 200);
+            assert_eq!((counts.clinging.get(), counts.ended.get()), (0, ended));
+        }
+        assert!(client.idle().is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_does_not_end_keeps_no_other_open() {
+        let network = Answering::new("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let counts = network.counts.clone();
+        let client = Http::new(Dialer::new(network));
+        for port in 1..=3 {
+            get(&client, &endpoint("a", port)).expect("a response");
+        }
+        counts.clinging.set(1);
+        {
+            let mut closing = pin!(client.close());
+            assert!(poll(closing.as_mut()).is_pending());
+            assert_eq!(counts.ended.get(), 2);
+        }
+        assert!(client.idle().is_empty());
+        get(&client, &endpoint("a", 1)).expect("a response");
+        assert_eq!(counts.ended.get(), 3, "nothing is kept any more");
+    }
+
+    #[test]
+    fn a_request_says_that_no_coding_is_read() {
+        let (method, path_and_query) = (Method::Get, "/queue".to_string());
+        let request = Request { method, path_and_query, headers: Headers::new(), body: Vec::new() };
+        let bytes = encode(&endpoint("a", 1), &request).expect("it is valid");
+        assert_eq!(bytes, b"GET /queue HTTP/1.1\r\nHost: a:1\r\nAccept-Encoding: identity\r\n\r\n");
+    }
+
+    #[test]
+    fn chunks_are_put_together_and_none_is_made_up() {
+        let body = |chunks: &str| {
+            let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n{chunks}");
+            let mut script = Script::answering(&answer);
+            now(exchange(&mut script, b"GET")).map(|(response, open)| (response.body, open))
+        };
+        for (chunks, open) in [
+            ("2\r\nab\r\n1;x=\"y\"\r\nc\r\n0\r\n\r\n", true),
+            ("0002 \r\nab\r\n1\r\nc\r\n000\r\nX: y\r\nz: y\r\n\r\n", true),
+            ("3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200", false),
+        ] {
+            assert_eq!(body(chunks).expect("it is whole"), (b"abc".to_vec(), open), "{chunks:?}");
+        }
+        let many = "1\r\nx\r\n".repeat(10_000) + "0\r\n\r\n";
+        assert_eq!(body(&many).expect("it is whole").0.len(), 10_000);
+        let endless = "0\r\n".to_owned() + &"x".repeat(9_000);
+        for refused in [
+            "3\r\nabc\r\n\r\n\r\n",
+            "\r\n\r\n",
+            ";\r\n\r\n",
+            " 3\r\nabc\r\n0\r\n\r\n",
+            "-3\r\nabc\r\n0\r\n\r\n",
+            "0x3\r\nabc\r\n0\r\n\r\n",
+            "3\nabc\n0\n\n",
+            "2\r\nabc\r\n0\r\n\r\n",
+            "ffffffffffffffff\r\nabc",
+            "1ffffffffffffffff\r\nabc",
+            "400001\r\nabc",
+            &endless,
+        ] {
+            assert!(matches!(body(refused), Err(HttpError::Body(_))), "{refused:?}");
+        }
     }
 
     #[test]

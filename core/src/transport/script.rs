@@ -9,7 +9,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
@@ -24,6 +24,10 @@ pub(super) struct Script {
     pub(super) blocks: Rc<Cell<bool>>,
     /// What comes in after every flush.
     answer: Rc<str>,
+    /// Streams that are closed from now on and do not end.
+    pub(super) clinging: Rc<Cell<usize>>,
+    /// Streams that were closed and have ended.
+    pub(super) ended: Rc<Cell<usize>>,
 }
 
 impl Script {
@@ -71,6 +75,15 @@ impl Transport for Script {
     fn split(&mut self) -> (Self, Self) {
         (self.clone(), self.clone())
     }
+
+    async fn close(self) -> io::Result<()> {
+        if let Some(left) = self.clinging.get().checked_sub(1) {
+            self.clinging.set(left);
+            pending::<()>().await;
+        }
+        self.ended.set(self.ended.get() + 1);
+        Ok(())
+    }
 }
 
 /// Streams that answer every request alike, and where they went.
@@ -78,12 +91,14 @@ impl Transport for Script {
 pub(super) struct Answering {
     pub(super) answer: &'static str,
     pub(super) connected: Rc<RefCell<Vec<(String, u16)>>>,
+    /// Whose counts all streams share.
+    pub(super) counts: Script,
 }
 
 #[cfg(any(feature = "http", feature = "proxy"))]
 impl Answering {
     pub(super) fn new(answer: &'static str) -> Self {
-        Self { answer, connected: Rc::default() }
+        Self { answer, connected: Rc::default(), counts: Script::default() }
     }
 }
 
@@ -93,7 +108,8 @@ impl Network for Answering {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Script> {
         self.connected.borrow_mut().push((host.into(), port));
-        Ok(Script::answering(self.answer))
+        let Script { clinging, ended, .. } = self.counts.clone();
+        Ok(Script { clinging, ended, ..Script::answering(self.answer) })
     }
 }
 
