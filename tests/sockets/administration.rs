@@ -95,6 +95,32 @@ async fn refusals_say_what_is_wrong() {
     assert!(AdministrationClient::connect("Endpoint=sb://h").is_err());
 }
 
+/// Programs set up their entities in one function. Without optimizations, each of its calls has a place of its own on the
+/// stack.
+#[tokio::test]
+async fn the_future_of_a_call_is_small() {
+    const MOST: usize = 3 << 10;
+    let text = "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=k";
+    let client = AdministrationClient::connect(text).unwrap();
+    let smol = servicebus_async_std::AdministrationClient::connect(text).unwrap();
+    let (queue, rule) = (QueueDescription::new("q"), RuleDescription::new("t", "s", "r"));
+    let sizes = [
+        ("create", size_of_val(&client.create(&queue))),
+        ("create, on smol", size_of_val(&smol.create(&queue))),
+        ("create a rule", size_of_val(&client.create(&rule))),
+        ("create_if_missing", size_of_val(&client.create_if_missing(&queue))),
+        ("get_queue", size_of_val(&client.get_queue("q"))),
+        ("get_subscription", size_of_val(&client.get_subscription("t", "s"))),
+        ("queue_exists", size_of_val(&client.queue_exists("q"))),
+        ("delete_queue", size_of_val(&client.delete_queue("q"))),
+        ("a list", size_of_val(&client.list_queues().all())),
+        ("of a topic", size_of_val(&client.topic("t").create_subscription_if_missing("s", RuleFilter::True))),
+        ("close", size_of_val(&client.close())),
+    ];
+    let large: Vec<_> = sizes.into_iter().filter(|(_, size)| *size > MOST).collect();
+    assert_eq!(large, []);
+}
+
 #[tokio::test]
 async fn lists_come_in_pages() {
     let (_emulator, client) = start().await;

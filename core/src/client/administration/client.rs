@@ -13,8 +13,10 @@ use crate::servicebus::administration::{
 use crate::servicebus::{Argument, ConnectionString, Reason, RetryPolicy};
 use crate::storage::Heap;
 use crate::time::Duration;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// How an administration client works.
@@ -369,7 +371,7 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         self.shared.closed.store(true, Ordering::Release);
         let closing = self.shared.http.close();
         let most = self.shared.timer.sleep(self.within.unwrap_or(self.shared.options.retry.try_timeout));
-        race(closing, most).await;
+        race(pin!(closing), pin!(most)).await;
     }
 
     /// Whether the client or one of its clones was closed.
@@ -397,12 +399,14 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
         unsigned: &UnsignedRequest,
         operation: Operation,
     ) -> Result<Response, AdministrationError<H::Error>> {
-        let attempts = self.attempts(unsigned, operation);
+        // On the heap: connecting and TLS take tens of kilobytes, which every call of a function that makes several would
+        // have on the stack.
+        let mut attempts = Box::pin(self.attempts(unsigned, operation));
         match self.within {
             None => attempts.await,
             Some(within) => {
                 let most = self.shared.timer.sleep(within);
-                race(attempts, most).await.unwrap_or(Err(AdministrationError::Timeout))
+                race(attempts.as_mut(), pin!(most)).await.unwrap_or(Err(AdministrationError::Timeout))
             }
         }
     }
@@ -422,7 +426,7 @@ impl<H: HttpClient, T: Timer> AdministrationClient<H, T> {
             if self.is_closed() {
                 return Err(AdministrationError::Closed);
             }
-            let result = race(self.attempt(unsigned), timer.sleep(retry.try_timeout))
+            let result = race(pin!(self.attempt(unsigned)), pin!(timer.sleep(retry.try_timeout)))
                 .await
                 .unwrap_or(Err(AdministrationError::Timeout));
             let (reason, least) = match &result {

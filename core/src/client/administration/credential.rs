@@ -68,7 +68,7 @@ mod asked {
     use alloc::boxed::Box;
     use alloc::string::String;
     use core::future::Future;
-    use core::pin::Pin;
+    use core::pin::{Pin, pin};
     use futures_util::lock::Mutex;
     use std::sync::{Mutex as Lock, PoisonError};
 
@@ -132,7 +132,7 @@ mod asked {
             if !is_due || self.credential.try_lock().is_none() {
                 return Ok(header);
             }
-            if let Some(Ok(header)) = race(self.ask(now), timer.sleep(MOMENT)).await {
+            if let Some(Ok(header)) = race(pin!(self.ask(now)), pin!(timer.sleep(MOMENT))).await {
                 return Ok(header);
             }
             self.kept(|kept| {
