@@ -11,7 +11,7 @@ use servicebus_tokio::{Error, MessageRef, Options, Proxy, ProxyError, Tls};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -178,10 +178,10 @@ async fn a_proxy_that_opens_no_way_is_told() {
         assert!(matches!(Told::of(&error), Told::Kind(ErrorKind::Disconnected)), "{error:?}");
         assert!(error.to_string().contains(told), "{told}: {error}");
     }
-    // Nobody is there.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Nobody is there: the port is taken, so that no other test gets it, and nothing listens.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let error = goes_round(options(namespace, &format!("http://127.0.0.1:{port}"))).await.unwrap_err();
     assert!(error.to_string().contains("connecting to the proxy: "), "{error}");
 }
