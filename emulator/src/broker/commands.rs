@@ -1,5 +1,6 @@
 //! The commands on messages: each is planned, then carried out, and messages that go on by themselves go on.
 
+use super::admission::Target;
 use super::change::{Change, Settlement};
 use super::entities::message::Handout;
 use super::entities::store::Taken;
@@ -208,7 +209,7 @@ impl Namespace {
     /// Locks or takes deferred messages, all or none of them; in the order of the numbers.
     ///
     /// # Errors
-    /// [`EntityError::MessageNotFound`].
+    /// [`EntityError::MessageNotFound`]; [`EntityError::NotAllowed`] for messages of several partitions.
     #[doc(hidden)]
     pub fn receive_deferred(
         &mut self,
@@ -219,6 +220,17 @@ impl Namespace {
         utc: Timestamp,
     ) -> Result<Vec<(Option<LockToken>, Bytes)>, EntityError> {
         let Some(store) = self.store(id) else { return Err(EntityError::MessageNotFound(String::new())) };
+        let target = Target::find(self, &store.owner.entity)?;
+        let deferred = numbers.iter().filter_map(|number| store.message(*number));
+        let mut partitions = deferred.filter_map(|message| target.partition_of(message));
+        if let Some(first) = partitions.next()
+            && partitions.any(|other| other != first)
+        {
+            // docs/evidence/service-evidence.md §7
+            let text = "ReceiveBatch of sequence numbers from different partitions is not supported for an entity with \
+                        partitioning enabled.";
+            return Err(EntityError::NotAllowed(text.into()));
+        }
         let mut expired = Vec::new();
         let checked = store.check_deferred(numbers, session, utc, &mut expired);
         for number in expired {

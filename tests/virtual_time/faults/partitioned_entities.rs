@@ -150,3 +150,44 @@ fn a_message_of_a_partitioned_topic_has_the_number_that_it_was_sent_under_f74() 
         }
     }
 }
+
+#[test]
+fn deferred_messages_of_several_partitions_are_not_received_at_once_f82() {
+    const PARTITIONS: &str = "ReceiveBatch of sequence numbers from different partitions is not supported for an entity \
+        with partitioning enabled.";
+    for topic in [false, true] {
+        let path = if topic { "entity/Subscriptions/s" } else { "entity" };
+        for (keys, partitioned, taken) in [
+            (["a", "a", "a"], true, true),
+            (["a", "a", "b"], true, false),
+            (["a", "b", "c"], true, false),
+            (["a", "b", "c"], false, true),
+        ] {
+            for lock in [false, true] {
+                let case = format!("{path}, {keys:?}, partitioned: {partitioned}, locks: {lock}");
+                let mut world = world(topic, partitioned, false, false);
+                let (sender, receiver) = (world.sender(0, "entity").unwrap(), world.receiver(0, path).unwrap());
+                for key in keys {
+                    let message = MessageRef::new("x").with_partition_key(key);
+                    assert_eq!(world.send(0, sender, &message), Ended::Accepted);
+                }
+                let messages = world.receive_now(0, receiver, 3);
+                let numbers: Vec<i64> = messages.iter().map(Received::number).collect();
+                for message in &messages {
+                    world.defer(0, message);
+                }
+                let answer = world.receive_deferred(0, path, &numbers, lock);
+                if taken {
+                    assert_eq!(answer.messages().len(), 3, "{case}");
+                    continue;
+                }
+                assert_eq!(answer.condition(), Some("amqp:not-allowed"), "{case}");
+                assert!(answer.text().contains(PARTITIONS), "{case}: {}", answer.text());
+                // None of them is locked or gone: each can be received by itself.
+                for number in numbers {
+                    assert_eq!(world.receive_deferred(0, path, &[number], lock).messages().len(), 1, "{case}");
+                }
+            }
+        }
+    }
+}
