@@ -194,3 +194,51 @@ fn a_rule_that_is_added_or_changed_counts_as_use_f79() {
         assert!(!is_there(&world, SUB), "changed: {changes}");
     }
 }
+
+/// A topic that deletes itself after five idle minutes, with a subscription that does not.
+fn topic_with_subscription(subscription: SubscriptionDescription) -> World {
+    let mut world = World::with_queue(QueueDescription::default());
+    let clock = world.clock;
+    world.broker.with_namespace(clock, |namespace| {
+        let topic = TopicDescription { auto_delete_on_idle: Some(5 * MINUTE), ..TopicDescription::default() };
+        namespace.create_topic("topic", topic, clock.utc).unwrap();
+        namespace.create_subscription("topic", "sub", subscription, None, clock.utc).unwrap();
+    });
+    world
+}
+
+fn update(world: &mut World, description: SubscriptionDescription) {
+    let utc = world.clock.utc;
+    let done = world
+        .broker
+        .with_namespace(world.clock, |namespace| namespace.update_subscription("topic", "sub", description, utc));
+    done.unwrap();
+}
+
+#[test]
+fn a_topic_is_in_use_while_its_subscriptions_are_f83() {
+    let plain = SubscriptionDescription::default;
+    let is_there = |world: &World| world.broker.namespace().topic("topic").is_some();
+    for credit in [1, 100] {
+        let mut world = topic_with_subscription(plain());
+        let link = world.receiver(0, SUB).unwrap();
+        world.receive(0, link, credit);
+        world.advance(8 * MINUTE);
+        assert!(is_there(&world), "a receiver waits with a credit of {credit}");
+        world.detach(0, link);
+        world.advance(4 * MINUTE);
+        assert!(is_there(&world), "it waited until four minutes ago");
+        world.advance(2 * MINUTE);
+        assert!(!is_there(&world), "nobody waits");
+    }
+    let mut world = topic_with_subscription(SubscriptionDescription { forward_to: Some("queue".into()), ..plain() });
+    world.advance(30 * MINUTE);
+    assert!(is_there(&world), "its subscription forwards");
+    for deliveries in 2..6 {
+        update(&mut world, SubscriptionDescription { max_delivery_count: deliveries, ..plain() });
+        world.advance(4 * MINUTE);
+        assert!(is_there(&world), "its subscription is changed every four minutes");
+    }
+    world.advance(2 * MINUTE);
+    assert!(!is_there(&world), "its subscription was not changed any more");
+}

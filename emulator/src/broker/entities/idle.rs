@@ -62,9 +62,7 @@ impl Namespace {
             None => (key.clone(), None),
         };
         let Some((idle, times)) = self.idle_setting(&entity, subscription.as_deref()) else { return true };
-        let in_use =
-            self.is_awaited(&entity, subscription.as_deref()) || self.has_scheduled(&entity, subscription.as_deref());
-        let due = if in_use { utc } else { times.accessed.max(times.updated) } + idle;
+        let due = self.last_use(&entity, subscription.as_deref(), times, utc) + idle;
         if due > utc {
             self.idle.set(key, due);
         } else {
@@ -99,6 +97,25 @@ impl Namespace {
             }
         };
         stores.is_some_and(|stores| stores.all().iter().any(|id| self.store(*id).is_some_and(|store| store.awaited)))
+    }
+
+    /// When an entity was used last: now while something in it counts as use.
+    fn last_use(&self, entity: &str, subscription: Option<&str>, times: Times, utc: Timestamp) -> Timestamp {
+        if self.is_awaited(entity, subscription) || self.has_scheduled(entity, subscription) {
+            return utc;
+        }
+        let mut last = times.accessed.max(times.updated);
+        // What is done with its subscriptions is use of a topic, and to forward is to receive
+        // (docs/evidence/field-reports.md F83).
+        let topic = self.topics.get(entity).filter(|_| subscription.is_none());
+        for (name, found) in topic.into_iter().flat_map(|topic| topic.subscriptions.iter()) {
+            self.work().add(1);
+            if found.description.forward_to.is_some() || self.is_awaited(entity, Some(name)) {
+                return utc;
+            }
+            last = last.max(found.times.accessed).max(found.times.updated);
+        }
+        last
     }
 
     /// Whether messages wait in a queue or topic for their time: it is not idle meanwhile.
