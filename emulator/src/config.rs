@@ -16,13 +16,16 @@
 // docs/evidence/wire-protocol.md §9
 
 use crate::blueprint::{Blueprint, SubscriptionBlueprint, TopicBlueprint};
-use crate::broker::entities::{AuthorizationRule, QueueDescription, Rights, SubscriptionDescription, TopicDescription};
+use crate::broker::entities::{
+    AuthorizationRule, EntityError, QueueDescription, Rights, SubscriptionDescription, TopicDescription, name,
+};
 use crate::broker::{NamespaceConfig, UnknownTier};
 use crate::duration;
 use crate::filter::{CorrelationFilter, Dialect, Filter, Rule, SqlAction, SqlFilter, Value};
 use core::fmt;
 use core::time::Duration;
-use jsonc_parser::{JsonArray, JsonObject, JsonValue};
+use jsonc_parser::ast::Value as Json;
+use std::collections::HashSet;
 
 /// What is wrong with a configuration, and where.
 ///
@@ -58,14 +61,20 @@ fn wrong<T>(place: &str, problem: impl Into<String>) -> Result<T, ConfigError> {
 /// An object whose keys are taken one by one, so that what is left over is not known.
 struct Section<'a> {
     place: String,
-    entries: Vec<(String, JsonValue<'a>)>,
+    entries: Vec<(String, Json<'a>)>,
 }
 
 impl<'a> Section<'a> {
-    fn new(place: String, value: JsonValue<'a>) -> Result<Self, ConfigError> {
-        let JsonValue::Object(object) = value else { return wrong(&place, "must be an object") };
-        let object: JsonObject<'a> = object;
-        Ok(Self { place, entries: object.into_iter().map(|(key, value)| (key.into_owned(), value)).collect() })
+    fn new(place: String, value: Json<'a>) -> Result<Self, ConfigError> {
+        let Json::Object(object) = value else { return wrong(&place, "must be an object") };
+        let entries = object.properties.into_iter().map(|property| (property.name.into_string(), property.value));
+        let section = Self { place, entries: entries.collect() };
+        // Of a key that is there twice, one value would be lost.
+        let mut seen = HashSet::new();
+        match section.entries.iter().find(|(key, _)| !seen.insert(key)) {
+            None => Ok(section),
+            Some((key, _)) => wrong(&section.at(key), "this key is given twice"),
+        }
     }
 
     fn at(&self, key: &str) -> String {
@@ -73,9 +82,9 @@ impl<'a> Section<'a> {
     }
 
     /// Takes a key; one that is null counts as absent.
-    fn take(&mut self, key: &str) -> Option<JsonValue<'a>> {
+    fn take(&mut self, key: &str) -> Option<Json<'a>> {
         let at = self.entries.iter().position(|(found, _)| found.eq_ignore_ascii_case(key))?;
-        Some(self.entries.remove(at).1).filter(|value| !matches!(value, JsonValue::Null))
+        Some(self.entries.remove(at).1).filter(|value| !matches!(value, Json::NullKeyword(_)))
     }
 
     fn section(&mut self, key: &str) -> Result<Option<Self>, ConfigError> {
@@ -87,13 +96,9 @@ impl<'a> Section<'a> {
         let place = self.at(key);
         match self.take(key) {
             None => Ok(Vec::new()),
-            Some(JsonValue::Array(items)) => {
-                let items: JsonArray<'a> = items;
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(index, item)| Section::new(format!("{place}[{index}]"), item))
-                    .collect()
+            Some(Json::Array(items)) => {
+                let items = items.elements.into_iter().enumerate();
+                items.map(|(index, item)| Section::new(format!("{place}[{index}]"), item)).collect()
             }
             Some(_) => wrong(&place, "must be an array"),
         }
@@ -103,7 +108,7 @@ impl<'a> Section<'a> {
         let place = self.at(key);
         match self.take(key) {
             None => Ok(None),
-            Some(JsonValue::String(text)) => Ok(Some(text.into_owned())),
+            Some(Json::StringLit(text)) => Ok(Some(text.value.into_owned())),
             Some(_) => wrong(&place, "must be a string"),
         }
     }
@@ -119,7 +124,7 @@ impl<'a> Section<'a> {
         let place = self.at(key);
         match self.take(key) {
             None => Ok(None),
-            Some(JsonValue::Boolean(flag)) => Ok(Some(flag)),
+            Some(Json::BooleanLit(flag)) => Ok(Some(flag.value)),
             Some(_) => wrong(&place, "must be true or false"),
         }
     }
@@ -128,9 +133,9 @@ impl<'a> Section<'a> {
         let place = self.at(key);
         match self.take(key) {
             None => Ok(None),
-            Some(JsonValue::Number(number)) => match number.parse() {
+            Some(Json::NumberLit(number)) => match number.value.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => wrong(&place, format!("{number} is not a number that can stand here")),
+                Err(_) => wrong(&place, format!("{} is not a number that can stand here", number.value)),
             },
             Some(_) => wrong(&place, "must be a number"),
         }
@@ -150,6 +155,17 @@ impl<'a> Section<'a> {
                 None => wrong(&place, format!("'{text}' is not an ISO 8601 duration such as PT1M")),
             },
         }
+    }
+
+    /// The name of an entity or rule, which is valid and none of those before it.
+    fn name(
+        &mut self,
+        check: impl FnOnce(&str) -> Result<(), EntityError>,
+        taken: &mut HashSet<String>,
+    ) -> Result<String, ConfigError> {
+        let (place, found) = (self.at("Name"), self.required("Name")?);
+        check(&found).or_else(|error| wrong(&place, error.to_string()))?;
+        if taken.insert(name::key(&found)) { Ok(found) } else { wrong(&place, format!("there are two of '{found}'")) }
     }
 
     /// Every key must have been taken.
@@ -181,9 +197,9 @@ impl<'a> Section<'a> {
 pub fn parse(text: &str) -> Result<Vec<Blueprint>, ConfigError> {
     // Editors write a byte order mark (docs/evidence/field-reports.md F26).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let value = jsonc_parser::parse_to_value(text, &Default::default())
+    let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &Default::default())
         .map_err(|error| ConfigError { place: String::new(), problem: error.to_string() })?;
-    let Some(value) = value else { return wrong("", "the configuration is empty") };
+    let Some(value) = parsed.value else { return wrong("", "the configuration is empty") };
     let mut file = Section::new(String::new(), value)?;
     // For editors.
     file.text("$schema")?;
@@ -230,11 +246,16 @@ fn namespace_of(mut namespace: Section<'_>) -> Result<Blueprint, ConfigError> {
         keys: keys_of(&mut namespace)?,
         ..Blueprint::default()
     };
+    if let Some(name) = &blueprint.name {
+        let named = NamespaceConfig::named(name).check_name();
+        named.or_else(|error| wrong(&namespace.at("Name"), error.to_string()))?;
+    }
+    let mut taken = HashSet::new();
     for queue in namespace.list("Queues")? {
-        blueprint.queues.push(queue_of(queue)?);
+        blueprint.queues.push(queue_of(queue, &mut taken)?);
     }
     for topic in namespace.list("Topics")? {
-        blueprint.topics.push(topic_of(topic)?);
+        blueprint.topics.push(topic_of(topic, &mut taken)?);
     }
     namespace.finish()?;
     Ok(blueprint)
@@ -267,8 +288,8 @@ const MAX_DELIVERY_COUNT: u32 = 3;
 const TIME_TO_LIVE: Duration = Duration::from_secs(3_600);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(20);
 
-fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), ConfigError> {
-    let name = section.required("Name")?;
+fn queue_of(mut section: Section<'_>, taken: &mut HashSet<String>) -> Result<(String, QueueDescription), ConfigError> {
+    let name = section.name(name::check_path, taken)?;
     let mut description = QueueDescription {
         max_delivery_count: MAX_DELIVERY_COUNT,
         default_message_time_to_live: Some(TIME_TO_LIVE),
@@ -304,8 +325,8 @@ fn queue_of(mut section: Section<'_>) -> Result<(String, QueueDescription), Conf
     Ok((name, description))
 }
 
-fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
-    let name = section.required("Name")?;
+fn topic_of(mut section: Section<'_>, taken: &mut HashSet<String>) -> Result<TopicBlueprint, ConfigError> {
+    let name = section.name(name::check_path, taken)?;
     let mut description = TopicDescription {
         default_message_time_to_live: Some(TIME_TO_LIVE),
         duplicate_detection_history_time_window: DUPLICATE_WINDOW,
@@ -324,9 +345,9 @@ fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
         d.authorization_rules = keys_of(&mut it)?;
         it.finish()?;
     }
-    let mut subscriptions = Vec::new();
+    let (mut subscriptions, mut taken) = (Vec::new(), HashSet::new());
     for subscription in section.list("Subscriptions")? {
-        subscriptions.push(subscription_of(subscription)?);
+        subscriptions.push(subscription_of(subscription, &mut taken)?);
     }
     let place = section.place.clone();
     section.finish()?;
@@ -334,8 +355,11 @@ fn topic_of(mut section: Section<'_>) -> Result<TopicBlueprint, ConfigError> {
     Ok(TopicBlueprint { name, description, subscriptions })
 }
 
-fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, ConfigError> {
-    let name = section.required("Name")?;
+fn subscription_of(
+    mut section: Section<'_>,
+    taken: &mut HashSet<String>,
+) -> Result<SubscriptionBlueprint, ConfigError> {
+    let name = section.name(name::check_name, taken)?;
     let mut description = SubscriptionDescription {
         max_delivery_count: MAX_DELIVERY_COUNT,
         default_message_time_to_live: Some(TIME_TO_LIVE),
@@ -357,9 +381,9 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
         d.auto_delete_on_idle = it.limit("AutoDeleteOnIdle", None)?;
         it.finish()?;
     }
-    let mut rules = Vec::new();
+    let (mut rules, mut taken) = (Vec::new(), HashSet::new());
     for rule in section.list("Rules")? {
-        rules.push(rule_of(rule)?);
+        rules.push(rule_of(rule, &mut taken)?);
     }
     let place = section.place.clone();
     section.finish()?;
@@ -371,9 +395,9 @@ fn subscription_of(mut section: Section<'_>) -> Result<SubscriptionBlueprint, Co
 // docs/evidence/field-reports.md F59
 const REQUIRES_PREPROCESSING: &str = "RequiresPreprocessing";
 
-fn rule_of(mut section: Section<'_>) -> Result<Rule, ConfigError> {
+fn rule_of(mut section: Section<'_>, taken: &mut HashSet<String>) -> Result<Rule, ConfigError> {
     let dialect = Dialect::default();
-    let name = section.required("Name")?;
+    let name = section.name(name::check_rule, taken)?;
     let Some(mut it) = section.section("Properties")? else {
         return wrong(&section.place, "Properties is missing");
     };
@@ -416,13 +440,13 @@ fn correlation_of(mut section: Section<'_>) -> Result<CorrelationFilter, ConfigE
         for (name, value) in section.entries {
             let place = format!("{}.{name}", section.place);
             let value = match value {
-                JsonValue::String(text) => Value::from(text.into_owned()),
-                JsonValue::Boolean(flag) => flag.into(),
-                JsonValue::Null => Value::Null,
-                JsonValue::Number(number) => match (number.parse::<i64>(), number.parse::<f64>()) {
+                Json::StringLit(text) => Value::from(text.value.into_owned()),
+                Json::BooleanLit(flag) => flag.value.into(),
+                Json::NullKeyword(_) => Value::Null,
+                Json::NumberLit(number) => match (number.value.parse::<i64>(), number.value.parse::<f64>()) {
                     (Ok(number), _) => number.into(),
                     (_, Ok(number)) => number.into(),
-                    _ => return wrong(&place, format!("{number} is not a number")),
+                    _ => return wrong(&place, format!("{} is not a number", number.value)),
                 },
                 _ => return wrong(&place, "must be a string, a number, true, false or null"),
             };
@@ -502,6 +526,17 @@ mod tests {
             ("\"Name\": \"t\",", "", "UserConfig.Namespaces[0].Topics[0]: Name is missing"),
             ("Listen", "Look", "UserConfig.Namespaces[0].AuthorizationRules[0].Rights: ' Look' is not"),
             ("\"UserConfig\"", "\"Config\"", "UserConfig is missing"),
+            ("\"q\"", "\"two words\"", "UserConfig.Namespaces[0].Queues[0].Name: 'two words' contains"),
+            ("\"q\"", "\"t\"", "UserConfig.Namespaces[0].Topics[0].Name: there are two of 't'"),
+            ("\"s\"", "\"a/b\"", "UserConfig.Namespaces[0].Topics[0].Subscriptions[0].Name: 'a/b' contains"),
+            ("\"r\"", "\"\"", "UserConfig.Namespaces[0].Topics[0].Subscriptions[0].Rules[0].Name: '' contains"),
+            ("\"ns\"", "\"\"", "UserConfig.Namespaces[0].Name: '' cannot be the name of a namespace"),
+            (
+                "\"Name\": \"q\"",
+                "\"Name\": \"q\", \"Name\": \"p\"",
+                "UserConfig.Namespaces[0].Queues[0].Name: this key",
+            ),
+            ("\"Topics\"", "\"Queues\"", "UserConfig.Namespaces[0].Queues: this key is given twice"),
         ] {
             let error = parse(&FILE.replace(from, to)).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");

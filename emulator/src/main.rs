@@ -7,7 +7,7 @@ mod trimming;
 use core::error::Error;
 use servicebus_emulator::broker::Tier;
 use servicebus_emulator::server::Identity;
-use servicebus_emulator::{Emulator, config};
+use servicebus_emulator::{Emulator, StartError, config};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -69,6 +69,16 @@ fn size(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
+/// The least memory: with a quarter of it a client gets in and sends a message, with an eighth none does.
+const LEAST_MEMORY: usize = 1 << 20;
+
+/// The value of an option that is a port.
+fn port(option: &str, parser: &mut lexopt::Parser) -> Result<u16, Box<dyn Error>> {
+    use lexopt::ValueExt;
+    let text = parser.value()?.string()?;
+    text.parse().map_err(|_| format!("{option}: '{text}' is not a port, which is a number up to 65535").into())
+}
+
 enum Command {
     Run(Options),
     Print(String),
@@ -82,9 +92,9 @@ fn command() -> Result<Command, Box<dyn Error>> {
         match argument {
             Long("config") => options.config = Some(parser.value()?.string()?),
             Long("namespace") => options.namespaces.push(parser.value()?.string()?),
-            Long("amqp-port") => options.amqp_port = Some(parser.value()?.parse()?),
-            Long("admin-port") => options.admin_port = Some(parser.value()?.parse()?),
-            Long("tls-port") => options.tls_ports.push(parser.value()?.parse()?),
+            Long("amqp-port") => options.amqp_port = Some(port("--amqp-port", &mut parser)?),
+            Long("admin-port") => options.admin_port = Some(port("--admin-port", &mut parser)?),
+            Long("tls-port") => options.tls_ports.push(port("--tls-port", &mut parser)?),
             Long("certificate") => options.certificate = Some(parser.value()?.string()?),
             Long("key") => options.key = Some(parser.value()?.string()?),
             Long("write-certificate") => options.write_certificate = Some(parser.value()?.string()?),
@@ -93,10 +103,16 @@ fn command() -> Result<Command, Box<dyn Error>> {
                 let text = parser.value()?.string()?;
                 let bytes =
                     size(&text).ok_or_else(|| format!("--memory: '{text}' is not a size such as 512M or 2G"))?;
+                if bytes < LEAST_MEMORY {
+                    return Err(format!("--memory: '{text}' is less than 1M, too little to serve clients").into());
+                }
                 options.memory = Some(bytes);
             }
             Long("cross-entity-transactions") => options.cross_entity_transactions = true,
-            Long("tier") => options.tier = Some(parser.value()?.parse()?),
+            Long("tier") => {
+                let tier = parser.value()?.string()?.parse::<Tier>();
+                options.tier = Some(tier.map_err(|error| format!("--tier: {error}"))?);
+            }
             Long("unsigned-tokens") => {
                 options.unsigned_tokens = Some(match parser.value()?.string()?.as_str() {
                     "accept" => true,
@@ -241,7 +257,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         _ => return Err("--certificate and --key go together".into()),
     }
     let ended = ended()?;
-    let emulator = builder.start().await?;
+    let emulator = builder.start().await.map_err(|error| match (error, &options.config) {
+        // What the file asks for and the broker refuses.
+        (StartError::Entity(error), Some(path)) => format!("{path}: {error}").into(),
+        (error, _) => Box::<dyn Error>::from(error),
+    })?;
     if let Some(path) = &options.write_certificate {
         let made = emulator.certificate_pem().unwrap_or_default().as_bytes();
         std::fs::write(path, given.as_deref().unwrap_or(made)).map_err(|error| format!("{path}: {error}"))?;

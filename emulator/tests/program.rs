@@ -270,6 +270,51 @@ fn the_binary_names_what_is_wrong_with_its_configuration() {
 }
 
 #[test]
+fn the_binary_names_the_file_of_what_the_broker_refuses() {
+    let path = std::env::temp_dir().join(format!("servicebus-emulator-entities-{}.json", std::process::id()));
+    let queue = "{ \"Name\": \"q\", \"Properties\": { \"ForwardTo\": \"nowhere\" } }";
+    std::fs::write(&path, format!("{{ \"UserConfig\": {{ \"Namespaces\": [ {{ \"Queues\": [{queue}] }} ] }} }}"))
+        .unwrap();
+    let output = output(&["--amqp-port", "0", "--admin-port", "0", "--config", path.to_str().unwrap()]);
+    std::fs::remove_file(&path).unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains(&format!("{}: q: The autoforwarding destination", path.display())), "{error}");
+}
+
+#[test]
+fn the_binary_names_the_option_whose_value_is_wrong() {
+    for (arguments, message) in [
+        (["--amqp-port", "abc"], "--amqp-port: 'abc' is not a port"),
+        (["--admin-port", "65536"], "--admin-port: '65536' is not a port"),
+        (["--tls-port", "-1"], "--tls-port: '-1' is not a port"),
+        (["--tier", "gold"], "--tier: 'gold' is neither standard nor premium"),
+        (["--memory", "1"], "--memory: '1' is less than 1M, too little to serve clients"),
+        (["--memory", "1023K"], "--memory: '1023K' is less than 1M"),
+        (["--unsigned-tokens", "maybe"], "--unsigned-tokens: 'maybe' is neither accept nor refuse"),
+        (["--namespace", ""], "'' cannot be the name of a namespace"),
+        (["--namespace", "two words"], "'two words' cannot be the name of a namespace"),
+        (["--namespace", "127.0.0.1"], "'127.0.0.1' cannot be the name of a namespace"),
+    ] {
+        let free = ["--amqp-port", "0", "--admin-port", "0"];
+        let output = output(&[&free[..], &arguments].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(message), "{arguments:?}: {error}");
+    }
+}
+
+/// The least memory is enough for a client that is content with little.
+#[test]
+fn a_client_gets_in_where_memory_is_as_little_as_can_be() {
+    let running = Running::start(&["--memory", "1M"]);
+    let mut socket = TcpStream::connect(("127.0.0.1", running.port("amqp="))).unwrap();
+    socket.write_all(b"AMQP\x03\x01\x00\x00").unwrap();
+    let mut header = [0; 8];
+    socket.read_exact(&mut header).unwrap();
+    assert_eq!(&header, b"AMQP\x03\x01\x00\x00");
+    assert!(status_line(running.port("admin="), "/health").contains(" 200 "));
+}
+
+#[test]
 fn the_log_has_a_line_for_connections_and_refusals_and_no_key() {
     for (arguments, shown, hidden) in [
         (&[][..], &["connected", "refused"][..], &["management"][..]),

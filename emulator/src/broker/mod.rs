@@ -78,7 +78,7 @@ use shared::Shared;
 use std::collections::{BTreeSet, VecDeque};
 
 pub use clock::Clock;
-pub use namespaces::{NamespaceConfig, NamespaceId};
+pub use namespaces::{InvalidNamespaceName, NamespaceConfig, NamespaceId};
 pub use observation::OpenCounts;
 pub use statistics::Statistics;
 pub use tier::{Limits as NamespaceLimits, Tier, UnknownTier};

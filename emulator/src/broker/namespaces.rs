@@ -5,6 +5,7 @@ use super::entities::{AuthorizationRule, Rights};
 use super::protocol::access::plain_rights;
 use super::shared::Shared;
 use super::tier::{Limits, Tier};
+use core::fmt;
 use core::net::IpAddr;
 use servicebus_core::random::Random;
 use std::collections::HashMap;
@@ -84,7 +85,53 @@ impl NamespaceConfig {
             cross_entity_transactions: false,
         }
     }
+
+    /// Checks the name: labels of a host, since clients choose by it.
+    ///
+    /// # Errors
+    /// [`InvalidNamespaceName`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_emulator::broker::NamespaceConfig;
+    /// assert!(NamespaceConfig::named("orders.test").check_name().is_ok());
+    /// assert!(NamespaceConfig::named("two words").check_name().is_err());
+    /// ```
+    pub fn check_name(&self) -> Result<(), InvalidNamespaceName> {
+        let is_allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+        let is_label = |label: &str| !label.is_empty() && label.chars().all(is_allowed);
+        let is_name = self.name.len() <= MAX_HOST && self.name.split('.').all(is_label);
+        if is_name && self.name.parse::<IpAddr>().is_err() {
+            Ok(())
+        } else {
+            Err(InvalidNamespaceName(self.name.clone()))
+        }
+    }
 }
+
+/// A name by which no client can choose a namespace.
+///
+/// # Examples
+/// ```
+/// # use servicebus_emulator::broker::NamespaceConfig;
+/// let error = NamespaceConfig::named("").check_name().map_err(|error| error.to_string());
+/// assert!(error.is_err_and(|text| text.starts_with("'' cannot be the name of a namespace")));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidNamespaceName(String);
+
+impl fmt::Display for InvalidNamespaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "'{}' cannot be the name of a namespace: it must be the first label or labels of a host name, of letters, \
+             digits, hyphens and underscores",
+            self.0
+        )
+    }
+}
+
+impl core::error::Error for InvalidNamespaceName {}
 
 impl Default for NamespaceConfig {
     /// The namespace, key name and key of Microsoft's emulator.

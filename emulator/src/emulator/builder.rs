@@ -533,7 +533,7 @@ impl EmulatorBuilder {
     /// A broker with these entities and no sockets, for tests in virtual time.
     ///
     /// # Errors
-    /// [`StartError::Entity`], [`StartError::NamespaceTwice`] and [`StartError::NoTopic`].
+    /// [`StartError::Entity`], [`StartError::NamespaceTwice`], [`StartError::NamespaceName`] and [`StartError::NoTopic`].
     ///
     /// # Examples
     /// ```
@@ -559,6 +559,7 @@ impl EmulatorBuilder {
         let mut broker = Broker::new(config, seed);
         let mut built = Vec::new();
         for start in core::iter::once(&self.default).chain(&self.others) {
+            start.config.check_name().map_err(StartError::NamespaceName)?;
             let name = &start.config.name;
             let id = broker.find_namespace(name).filter(|id| !built.contains(id));
             let id = id.ok_or_else(|| StartError::NamespaceTwice(name.clone()))?;

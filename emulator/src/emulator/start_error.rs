@@ -1,6 +1,7 @@
 //! Why an emulator does not start.
 
 use crate::blueprint::BlueprintError;
+use crate::broker::InvalidNamespaceName;
 use crate::server::{BindError, IdentityError};
 use core::fmt;
 
@@ -32,6 +33,8 @@ pub enum StartError {
     Identity(IdentityError),
     /// Two namespaces have come to have this name.
     NamespaceTwice(String),
+    /// A namespace has a name that no client can name.
+    NamespaceName(InvalidNamespaceName),
     /// A subscription of this name was added before any topic.
     NoTopic(String),
 }
@@ -43,6 +46,7 @@ impl fmt::Display for StartError {
             Self::Entity(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
             Self::NamespaceTwice(name) => write!(f, "two namespaces have the name '{name}'"),
+            Self::NamespaceName(error) => error.fmt(f),
             Self::NoTopic(name) => write!(f, "the subscription '{name}' was added before any topic"),
         }
     }
@@ -55,6 +59,7 @@ impl core::error::Error for StartError {
             Self::Bind(error) => error.source(),
             Self::Entity(error) => error.source(),
             Self::Identity(error) => error.source(),
+            Self::NamespaceName(error) => error.source(),
             Self::NamespaceTwice(_) | Self::NoTopic(_) => None,
         }
     }
