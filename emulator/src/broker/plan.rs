@@ -243,9 +243,8 @@ impl<'n> Plan<'n> {
         let size = |state: Option<&Bytes>| state.map_or(0, |state| state.len() as u64);
         let (before, after) = (size(found.session_state(session).as_ref()), size(state.as_ref()));
         if let Some(key) = namespace.top_level(store) {
-            let balance = self.balance(key);
-            balance.freed += before;
-            balance.added += after;
+            // What a state gives up counts once it is gone: a plan may set it more than once.
+            self.balance(key).added += after.saturating_sub(before);
         }
         let (session, utc) = (session.to_owned(), self.utc);
         self.push(Change::SessionState { store, session, state, utc });
@@ -255,6 +254,6 @@ impl<'n> Plan<'n> {
 
 /// The error for a number that no scheduled message has.
 // docs/evidence/pinned-behaviour.md SCH9
-fn not_scheduled(number: i64) -> EntityError {
+pub(super) fn not_scheduled(number: i64) -> EntityError {
     EntityError::MessageNotFound(format!("The message with sequence number {number} could not be found."))
 }

@@ -8,7 +8,7 @@ use super::change::Settlement;
 use super::entities::store::MAX_TIMERS;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use super::id_map::{IdMap, IdSet};
-use super::plan::{Balance, Plan};
+use super::plan::{Balance, Plan, not_scheduled};
 use bytes::Bytes;
 use core::fmt;
 use servicebus_core::engine::{LinkId, SessionId};
@@ -114,14 +114,14 @@ impl Operation {
     /// Bytes that it takes beside those of its messages, which are counted by themselves.
     fn bytes(&self) -> usize {
         const OPERATION: usize = 256;
-        /// A token, here and among those that the transaction has settled.
-        const LOCK: usize = 64;
+        /// A token or number, here and among those that the transaction has settled or cancelled.
+        const ENTRY: usize = 64;
         let own = match self {
             Self::Send { entity, .. } => entity.len(),
             Self::Settle { stores, tokens, settlement } => {
-                size_of_val(&stores[..]) + tokens.len() * LOCK + settlement.size()
+                size_of_val(&stores[..]) + tokens.len() * ENTRY + settlement.size()
             }
-            Self::Cancel { entity, numbers } => entity.len() + size_of_val(&numbers[..]),
+            Self::Cancel { entity, numbers } => entity.len() + numbers.len() * ENTRY,
             Self::SessionState { session, .. } => session.len(),
         };
         OPERATION + own
@@ -163,6 +163,17 @@ impl Operation {
         Some((Scope { entity, arrivals: target.arrivals, partition, balance: Balance::default() }, spans))
     }
 
+    /// The scheduled messages that it takes back.
+    fn cancelled(&self, namespace: &Namespace) -> Vec<(StoreId, i64)> {
+        match self {
+            Self::Cancel { entity, numbers } => {
+                let store = namespace.schedule_store(entity).ok();
+                store.into_iter().flat_map(|store| numbers.iter().map(move |number| (store, *number))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The locks that it ends.
     fn tokens(&self) -> &[LockToken] {
         match self {
@@ -201,6 +212,8 @@ struct Transaction {
     operations: Vec<Operation>,
     sends: usize,
     settled: IdSet<LockToken>,
+    /// The scheduled messages that it takes back.
+    cancelled: IdSet<(StoreId, i64)>,
     /// The entities that it belongs to.
     scopes: Vec<Scope>,
     /// Its part of the memory budget.
@@ -333,6 +346,7 @@ impl Transactions {
             operations: Vec::new(),
             sends: 0,
             settled: IdSet::default(),
+            cancelled: IdSet::default(),
             scopes: Vec::new(),
             share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
             is_incomplete: false,
@@ -471,6 +485,11 @@ impl Transaction {
             // Within the transaction the lock is gone already (docs/evidence/pinned-behaviour.md SET33).
             return Err(TransactionError::Refused(EntityError::MessageLockLost));
         }
+        let cancelled = operation.cancelled(namespace);
+        if let Some((_, number)) = cancelled.iter().find(|place| self.cancelled.contains(*place)) {
+            // The same for a message that it has taken back.
+            return Err(TransactionError::Refused(not_scheduled(*number)));
+        }
         self.check_entities(namespace).map_err(TransactionError::Refused)?;
         let scope = match operation.scope(namespace) {
             Some((_, true)) => return Err(TransactionError::SpansPartitions),
@@ -501,6 +520,7 @@ impl Transaction {
             scope.balance.freed = freed;
         }
         self.settled.extend(operation.tokens());
+        self.cancelled.extend(cancelled);
         self.sends += sends;
         self.operations.push(operation);
         Ok(())

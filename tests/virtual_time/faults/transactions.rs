@@ -220,3 +220,36 @@ fn what_one_request_settles_in_a_transaction_is_all_or_nothing_f81() {
         }
     }
 }
+
+#[test]
+fn a_message_that_a_transaction_has_taken_back_is_gone_for_it_f84() {
+    for entity in ["queue", "topic"] {
+        for (first, second, taken) in [
+            (&[0][..], &[0][..], false),
+            (&[0, 1], &[1], false),
+            (&[0], &[1, 0], false),
+            (&[0], &[1], true),
+            (&[1], &[0], true),
+        ] {
+            let (mut world, _) = world(entity, 0);
+            let later = MessageRef::new("x").with_scheduled_enqueue_time(world.clock.utc + Duration::from_secs(3_600));
+            let scheduled = world.schedule(0, entity, &[later, later]).numbers();
+            let control = Control::attach(&mut world, 0);
+            let txn = control.declare(&mut world);
+            let cancel = |world: &mut World, which: &[usize]| {
+                let numbers: Vec<i64> = which.iter().map(|at| scheduled[*at]).collect();
+                let encoded = longs(&numbers);
+                let entries = [("sequence-numbers", Reader::new(&encoded).value().unwrap())];
+                world.manage_in(0, entity, "cancel-scheduled-message", &entries, Some(&txn))
+            };
+            let case = format!("{entity}, {first:?} and then {second:?}");
+            assert_eq!(cancel(&mut world, first).status(), 200, "{case}");
+            let again = cancel(&mut world, second);
+            let refused = (!taken).then_some("com.microsoft:message-not-found");
+            assert_eq!(again.condition(), refused, "{case}");
+            assert_eq!(control.commit(&mut world, &txn), Ended::Accepted, "{case}");
+            let gone = first.len() + if taken { second.len() } else { 0 };
+            assert_eq!(world.peek(0, entity, 0, 9).len(), 2 - gone, "{case}");
+        }
+    }
+}
