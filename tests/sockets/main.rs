@@ -2,6 +2,7 @@
 
 mod administration;
 mod azure_credential;
+mod certificates;
 mod connectors;
 mod crypto;
 mod first_hours;

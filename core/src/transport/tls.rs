@@ -41,6 +41,8 @@ struct Incoming {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// Why nothing more comes, until that is told.
+    failure: Option<io::Error>,
 }
 
 /// Records that the stream has not taken yet.
@@ -127,7 +129,7 @@ impl<T: Transport<Error = io::Error>> TlsStream<T> {
     pub async fn open(mut stream: T, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let session = Mutex::new(session);
-        let mut incoming = Incoming { bytes: vec![0; READ], start: 0, end: 0 };
+        let mut incoming = Incoming { bytes: vec![0; READ], start: 0, end: 0, failure: None };
         let mut outgoing = Outgoing::default();
         {
             let (mut reader, mut writer) = stream.split();
@@ -212,8 +214,12 @@ impl<R: Read<Error = io::Error>> Read for TlsReader<'_, R> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            // What answers this, such as an update of keys, goes out with the next record (RFC 8446 §4.6.3).
-            self.incoming.fill(&mut self.reader, self.session).await?;
+            if let Some(failure) = self.incoming.failure.take() {
+                return Err(failure);
+            }
+            // What answers this, such as an update of keys, goes out with the next record (RFC 8446 §4.6.3). What has
+            // come before a failure is read before it: it may say why.
+            self.incoming.failure = self.incoming.fill(&mut self.reader, self.session).await.err();
         }
     }
 }
