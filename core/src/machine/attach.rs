@@ -1,7 +1,7 @@
 //! Links: attached when they are needed and may be, and again when they were lost.
 // docs/evidence/wire-protocol.md §1.5, §6.4
 
-use super::attachment::{Attachment, ReceiveMode, Work};
+use super::attachment::{ATTACH_ANSWER, Attachment, ReceiveMode, Work};
 use super::id::EndpointId;
 use super::link_up::Traffic;
 use super::node::CBS;
@@ -13,7 +13,7 @@ use crate::log::{Maybe, Span};
 use crate::servicebus::session_filter;
 use crate::servicebus::{Argument, Reason};
 use crate::storage::{Features, Storage, TransactionOf};
-use crate::time::{Instant, Millis};
+use crate::time::Instant;
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
@@ -37,8 +37,6 @@ pub(crate) enum Kind {
 
 /// Links that the pair of `$cbs` takes as long as the connection lasts.
 const CBS_LINKS: usize = 2;
-/// How long the service may take to answer an attach before another one is sent; that of a session may take longer.
-const ATTACH_ANSWER: Millis = Millis::from_secs(60);
 /// How long the service may take to find a session.
 const TIMEOUT: &str = "com.microsoft:timeout";
 /// How a receiver names itself.

@@ -1,5 +1,10 @@
 //! What a sender's or receiver's link is for, and how far it is.
 
+use crate::time::Millis;
+
+/// How long the service may take to answer an attach before another one is sent; that of a session may take longer.
+pub(super) const ATTACH_ANSWER: Millis = Millis::from_secs(60);
+
 /// Whether a receiver locks messages or takes them at once.
 ///
 /// # Examples

@@ -86,7 +86,7 @@ impl<S: Storage> ClientMachine<S> {
                         connection.handle_disconnect();
                     }
                 }
-                Timer::Channel => self.channel_timer(entry),
+                Timer::Channel => self.channel_timer(entry, clock),
                 Timer::ChannelIdle => self.channel_idle(entry, clock),
                 Timer::Request => self.request_expired(entry, clock),
                 Timer::Renewal => {

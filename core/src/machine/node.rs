@@ -1,6 +1,7 @@
 //! The pairs of links that requests travel over: `$cbs` and `<entity>/$management`.
 // docs/evidence/wire-protocol.md §2, §5
 
+use super::attachment::ATTACH_ANSWER;
 use super::channels::Links;
 use super::id::{EntityId, TokenId};
 use super::routes::Route;
@@ -8,7 +9,7 @@ use super::tokens::User;
 use super::{Capacity, Cause, ClientMachine, Clock, EngineError, Failure, Name, Path, Timer};
 use crate::log::Span;
 use crate::storage::Storage;
-use crate::time::Millis;
+use crate::time::{Instant, Millis};
 use crate::wire::performative::Role;
 
 /// An entity's `$management` that nothing else keeps stays for this long after the last request.
@@ -65,12 +66,14 @@ impl<S: Storage> ClientMachine<S> {
         self.timers.start(Timer::ChannelIdle, place, clock.now, QUIET);
     }
 
-    /// The pause for which a channel waited is over, or its links have lived long enough to be healthy.
-    pub(super) fn channel_timer(&mut self, place: u32) {
+    /// The pause for which a channel waited is over, its links were not attached in their time, or they have lived long
+    /// enough to be healthy.
+    pub(super) fn channel_timer(&mut self, place: u32, clock: Clock) {
         self.due = true;
         match self.channels.links(place) {
             Links::Up { .. } => self.channels.healthy(place),
-            _ => self.channels.mark(place),
+            Links::Pending => self.node_detached(place, clock),
+            Links::Down => self.channels.mark(place),
         }
     }
 
@@ -109,7 +112,7 @@ impl<S: Storage> ClientMachine<S> {
     }
 
     #[inline(never)]
-    pub(super) fn attach_node(&mut self, place: u32) -> Result<(), EngineError> {
+    pub(super) fn attach_node(&mut self, place: u32, now: Instant) -> Result<(), EngineError> {
         let name = self.node_name(place);
         let mut address = Path::new();
         self.put_node_address(place, &mut address)?;
@@ -130,6 +133,7 @@ impl<S: Storage> ClientMachine<S> {
         self.routes.add(sender, Route::Sender(place));
         self.routes.add(receiver, Route::Receiver(place));
         self.channels.attaching(place, sender, receiver, span);
+        self.timers.start(Timer::Channel, place, now, ATTACH_ANSWER);
         Ok(())
     }
 

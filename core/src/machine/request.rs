@@ -380,7 +380,7 @@ impl<S: Storage> ClientMachine<S> {
             let ready = self.timers.get(Timer::Channel, node).is_none();
             if ready
                 && self.channels.entity(node).is_none_or(|entity| self.tokens.is_valid(entity.token))
-                && let Err(error) = self.within(|machine| machine.attach_node(node))
+                && let Err(error) = self.within(|machine| machine.attach_node(node, clock.now))
             {
                 // The outbox is empty again in a moment; links that others hold may stay.
                 if error == EngineError::NoCapacity(Capacity::Outbox) && self.may_fit(error) {

@@ -5,7 +5,7 @@ use crate::stage::{MINUTE, SECOND, ending, observe, on_both_storages, policy, se
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
-use servicebus_core::wire::performative::{Open, Performative};
+use servicebus_core::wire::performative::{Open, Performative, Role};
 use servicebus_core::wire::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
 use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -109,6 +109,53 @@ fn a_link_whose_attach_is_never_answered_is_attached_again() {
     }
 }
 
+/// How the attach of a request link fails to be answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unanswered {
+    Both,
+    Sender,
+    Receiver,
+}
+
+/// The dials of a client whose first request links to `node` are not answered, when a request is answered later.
+fn node_comes_back<S: Complete>(node: &'static str, way: Unanswered) -> Option<u32> {
+    let left = Rc::new(Cell::new(2));
+    let script = move |server: &mut scripted::Server, item: &Item<'_>| {
+        let Item::Frame(_, Performative::Attach(attach), _) = item else { return false };
+        let link = server.link(attach.handle).expect("it was remembered");
+        if link.address != node || left.get() == 0 {
+            return false;
+        }
+        left.set(left.get() - 1);
+        match (way, link.role) {
+            (Unanswered::Both, _) | (Unanswered::Sender, Role::Sender) | (Unanswered::Receiver, Role::Receiver) => {}
+            _ => server.accept(&link, 1_000),
+        }
+        true
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let sender = client.sender("q").unwrap();
+        sender.send(&MessageRef::new("x")).await.expect("messages need no request");
+        for _ in 0..40 {
+            let cancelled = ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await;
+            assert!(cancelled.is_some_and(|(took, _)| took <= SECOND * 3), "{cancelled:?}");
+            if matches!(cancelled, Some((_, Ok(())))) {
+                return Some(dials.get());
+            }
+        }
+        None
+    })
+}
+
+/// The client's other links work meanwhile, so that nothing but the node has to be attached again.
+fn a_node_is_attached_again<S: Complete>() {
+    for way in [Unanswered::Both, Unanswered::Sender, Unanswered::Receiver] {
+        assert_eq!(node_comes_back::<S>("q/$management", way), Some(1), "{way:?}");
+    }
+}
+
 on_both_storages! {
+    a_node_whose_attach_is_never_answered_is_attached_again => a_node_is_attached_again;
     an_opening_that_is_not_finished_ends_after_one_attempt_h3 => an_opening_ends_after_one_attempt;
 }
