@@ -73,6 +73,7 @@ impl<R: Runtime> fmt::Debug for Delivery<R> {
 impl<R: Runtime> Drop for Delivery<R> {
     fn drop(&mut self) {
         if let Some(operation) = self.course.operation.take() {
+            self.endpoint.shared.with(|state| state.machine.leave_message(operation));
             give_up::<R>(&self.endpoint.shared, operation);
         }
         self.room.leave(&self.endpoint.shared);

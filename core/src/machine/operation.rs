@@ -67,8 +67,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Frees a call that has ended or was dropped. A message that was handed over may still be sent; a dropped receive
-    /// loses no message.
+    /// Frees a call that has ended or was dropped. Of a message that waits for credit nothing is sent, and it leaves its
+    /// place to others; what has begun to be sent goes on. A dropped receive loses no message.
     #[doc(hidden)]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;
@@ -76,7 +76,9 @@ impl<S: Storage> ClientMachine<S> {
         let Some(state) = self.calls.set_state(operation, State::Idle) else { return };
         match state {
             State::Sent(delivery) => {
-                if let Some(connection) = &mut self.connection {
+                if let Some(connection) = &mut self.connection
+                    && !connection.cancel(delivery)
+                {
                     connection.set_user(delivery, Some(GIVEN_UP));
                 }
             }
@@ -90,6 +92,15 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.timers.stop(Timer::Call, place);
         self.calls.free(place);
+    }
+
+    /// Leaves the message of a call to itself: whatever becomes of the call, it is sent when there is credit.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn leave_message(&mut self, operation: OperationId) {
+        if let (Some(&State::Sent(delivery)), Some(connection)) = (self.calls.state(operation), &mut self.connection) {
+            connection.set_user(delivery, Some(GIVEN_UP));
+            self.calls.set_state(operation, State::Idle);
+        }
     }
 
     /// A call has ended for good that needed the connection: there may be nothing to dial for.
@@ -192,7 +203,10 @@ impl<S: Storage> ClientMachine<S> {
         }
         if self.calls.is_expired(operation) {
             let state = self.calls.state(operation);
-            let uncertain = state.is_some_and(|state| Self::may_be_done(&self.channels, state));
+            // A message that waits for credit is taken back: with that of another attempt it would be stored twice.
+            let unsent = matches!(state, Some(State::Sent(delivery))
+                if self.connection.as_mut().is_some_and(|connection| connection.cancel(*delivery)));
+            let uncertain = !unsent && state.is_some_and(|state| Self::may_be_done(&self.channels, state));
             return Poll::Ready(Err(Failure { uncertain, ..self.timeout(self.calls.endpoint(operation)) }));
         }
         Poll::Pending

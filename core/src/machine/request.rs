@@ -206,12 +206,20 @@ impl<S: Storage> ClientMachine<S> {
         let Some((node, delivery)) = self.free_request(place) else { return };
         // Its response may be on the link.
         self.due |= S::Payloads::BOUNDED;
-        let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
+        self.take_back(node, delivery);
+    }
+
+    /// Takes back a request that waits for credit. Returns whether it was there.
+    #[inline(never)]
+    fn take_back(&mut self, node: u32, delivery: Option<DeliveryId>) -> bool {
+        let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return false };
         connection.set_user(delivery, None);
-        if connection.cancel(delivery) {
+        let unsent = connection.cancel(delivery);
+        if unsent {
             // It never left: there will be no response, and no place is kept for one.
             self.channels.count_response(node);
         }
+        unsent
     }
 
     /// A request has its response, which waits on its node's link, or will get none.
@@ -257,7 +265,9 @@ impl<S: Storage> ClientMachine<S> {
 
     /// A request will get no response. What was sent may have been carried out.
     pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
-        let uncertain = !self.channels.waits(place);
+        let Some((node, _)) = self.channels.request(place) else { return };
+        // One that was sent would be carried out later, and by another attempt again.
+        let uncertain = !self.take_back(node, self.channels.delivery(place)) && !self.channels.waits(place);
         self.end_request(place, clock, Err(Failure { uncertain, ..failure.clone() }));
     }
 

@@ -28,3 +28,4 @@ mod stage;
 mod user_code;
 mod valve;
 mod windows;
+mod without_credit;
