@@ -119,7 +119,7 @@ impl<S: Storage> Connection<S> {
         let assembling = link.assembling;
         if assembling != DeliveryIndex::NONE {
             let Some(delivery) = self.deliveries.get_mut(assembling) else { return Ok(Destination::Nowhere) };
-            if transfer.delivery_id.is_some() && transfer.delivery_id != delivery.id && !delivery.presettled {
+            if transfer.delivery_id.is_some() && transfer.delivery_id != delivery.id {
                 return Err(Wrong::Session(Violation::IllegalState));
             }
             if transfer.aborted {

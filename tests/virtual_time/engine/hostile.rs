@@ -397,11 +397,13 @@ fn transfers_that_are_wrong<S: Storage>() {
     let (mut side, _) = Side::<S>::linked(Role::Receiver, 1);
     side.feed(&frame(0, &Transfer { delivery_tag: Some(&[7; 33]), ..transfer(0, 0, false) }, b"x"));
     ends_session(side, condition::INVALID_FIELD);
-    // Another delivery in the middle of one.
-    let (mut side, _) = Side::<S>::linked(Role::Receiver, 2);
-    side.feed(&frame(0, &transfer(0, 0, true), b"x"));
-    side.feed(&frame(0, &transfer(0, 1, false), b"y"));
-    ends_session(side, condition::ILLEGAL_STATE);
+    // Another delivery in the middle of one, be that to be settled or not.
+    for settled in [None, Some(false), Some(true)] {
+        let (mut side, _) = Side::<S>::linked(Role::Receiver, 2);
+        side.feed(&frame(0, &Transfer { settled, ..transfer(0, 0, true) }, b"x"));
+        side.feed(&frame(0, &Transfer { settled, ..transfer(0, 1, false) }, b"y"));
+        ends_session(side, condition::ILLEGAL_STATE);
+    }
 }
 
 fn channels_that_are_wrong<S: Storage>() {
