@@ -330,17 +330,12 @@ impl<S: Storage> Connection<S> {
         if !write_frame(tx, session.channel, &flow) {
             return None;
         }
-        let told = session.flow_due && !session.echo_due;
-        let session = link.session;
         if link.role == Role::Sender && link.credit == 0 {
             link.drain = false;
         }
         link.echo_due = false;
         if core::mem::take(&mut link.flow_due) && link.drain {
             self.flag_link(at, flag::DRAIN_SENT);
-        }
-        if told {
-            self.unflag_session_flow(session);
         }
         Some(())
     }

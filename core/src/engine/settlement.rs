@@ -163,7 +163,6 @@ impl<S: Storage> Connection<S> {
             StateUpdate { delivery: id, link, role, user: delivery.user, settled, state: disposition.state.as_ref() };
         handler.state(&update);
         if settled {
-            delivery.due = None;
             let sent = matches!(delivery.stage, Stage::Bare);
             // Settled before it was wholly sent, or before it was taken: it goes when that has happened.
             delivery.presettled |= !sent;

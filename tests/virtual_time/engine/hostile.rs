@@ -98,7 +98,9 @@ fn detaches<S: Storage>(mut side: Side<S>, condition: &str) {
         Event::LinkDetached(link) => Some(*link),
         _ => None,
     });
-    side.connection.forget(detached.expect("the link is over"));
+    let detached = detached.expect("the link is over");
+    assert_eq!(side.connection.link(detached).map(|link| link.credit), Some(0));
+    side.connection.forget(detached);
     assert_eq!(side.connection.table_sizes(), (1, 0, 0));
     assert!(side.connection.is_open());
     assert!(side.transmit().0.is_empty());

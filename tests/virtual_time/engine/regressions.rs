@@ -32,6 +32,10 @@ on_storages! {
     a_second_drain_is_not_ended_by_the_first: Heap Small Tiny;
     a_drain_without_credit_is_answered: Heap Small Tiny;
     an_attach_without_a_count_begins_at_zero: Heap Small Tiny;
+    an_id_that_is_used_twice_names_the_later_delivery: Heap Small Tiny;
+    what_the_peer_has_settled_meanwhile_is_not_settled_again: Heap Small Tiny;
+    credit_that_comes_back_is_room: Heap Small Tiny;
+    a_large_message_does_not_begin_in_the_rest_of_a_buffer: Heap Small Tiny;
 }
 
 fn payload<S: Storage>(bytes: &[u8]) -> S::Payload {
@@ -404,6 +408,7 @@ fn a_drain_without_credit_is_answered<S: Storage>() {
         }
     });
     assert_eq!(flows, [(Some(0), Some(0), true)]);
+    assert!(!side.connection.link(link).expect("a link").draining, "it is over");
     // Credit that comes later is used.
     side.feed(&frame(0, &flow(0, 0, 1), &[]));
     assert_eq!(side.transmit().names(), ["transfer"]);
@@ -416,4 +421,53 @@ fn an_attach_without_a_count_begins_at_zero<S: Storage>() {
     side.feed(&frame(0, &Attach { initial_delivery_count: None, ..attach("link", 0, Role::Sender) }, &[]));
     side.feed(&frame(0, &transfer(0, 0, false), b"x"));
     assert_eq!(side.connection.receive(link).expect("a message").payload.as_ref(), b"x");
+}
+
+fn an_id_that_is_used_twice_names_the_later_delivery<S: Storage>() {
+    let (mut side, link) = Side::<S>::linked(Role::Receiver, 2);
+    side.feed(&frame(0, &transfer(0, 5, false), b"first"));
+    side.feed(&frame(0, &transfer(0, 5, false), b"second"));
+    let first = side.connection.receive(link).expect("a message");
+    let second = side.connection.receive(link).expect("a message");
+    // The end of the first one leaves the number to the second.
+    side.connection.settle(first.delivery, &DeliveryState::ACCEPTED, true).unwrap();
+    assert_eq!(side.transmit().names(), ["disposition"]);
+    side.feed(&settles(Role::Sender, 5, None));
+    assert_eq!(side.reported(), [Reported::accepted(second.delivery, link)]);
+    assert_eq!(side.connection.table_sizes().2, 0);
+}
+
+fn what_the_peer_has_settled_meanwhile_is_not_settled_again<S: Storage>() {
+    let (mut side, link) = Side::<S>::linked(Role::Receiver, 2);
+    side.feed(&frame(0, &transfer(0, 0, false), b"first"));
+    let first = side.connection.receive(link).expect("a message");
+    side.connection.settle(first.delivery, &DeliveryState::ACCEPTED, true).unwrap();
+    // The peer's own settlement crosses it, and its number may be another delivery's from now on.
+    side.feed(&settles(Role::Sender, 0, None));
+    assert!(side.transmit().0.is_empty());
+    assert_eq!(side.connection.table_sizes().2, 0);
+}
+
+fn credit_that_comes_back_is_room<S: Storage>() {
+    let (mut side, link) = Side::<S>::linked(Role::Receiver, 2);
+    side.connection.drain(link).unwrap();
+    side.transmit();
+    side.connection.take_freed();
+    side.feed(&frame(0, &Flow { drain: true, ..flow(0, 2, 0) }, &[]));
+    assert!(side.connection.take_freed(), "its places are free for others");
+}
+
+fn a_large_message_does_not_begin_in_the_rest_of_a_buffer<S: Storage>() {
+    let (mut side, link) = Side::<S>::linked(Role::Sender, 0);
+    side.feed(&frame(0, &flow(0, 0, 2), &[]));
+    send(&mut side, link, &[1; 100]).expect("a place");
+    send(&mut side, link, &[2; 1_500]).expect("a place");
+    let mut pieces = Vec::new();
+    side.transmit().each(|item| {
+        if let Item::Frame(_, Performative::Transfer(transfer), payload) = item {
+            pieces.push((transfer.more, payload.len()));
+        }
+    });
+    assert_eq!((pieces.len(), pieces[0]), (5, (false, 100)), "{pieces:?}");
+    assert!(pieces[1..4].iter().all(|(more, size)| *more && *size > 450), "a frame of 512 bytes is full: {pieces:?}");
 }
