@@ -359,7 +359,7 @@ impl<'a> Decoder<'a> {
             0xa1 | 0xb1 => Value::String(self.text(bytes)?),
             0xa3 | 0xb3 => Value::Symbol(self.symbol(bytes)?),
             0x45 => Value::List(List { count: 0, items: &[] }),
-            0xe0 | 0xf0 => Value::Array(self.array_items(code, bytes)?),
+            0xe0 | 0xf0 => return self.array_value(code, bytes),
             _ => {
                 let List { count, items } = self.list_items(code, bytes)?;
                 match code {
@@ -386,21 +386,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The count of a compound value in its payload, and its items.
-    fn counted(&mut self, code: u8, payload: &'a [u8]) -> Option<(u32, Decoder<'a>)> {
-        let mut items = Decoder::new(payload);
+    /// The count of a compound value, taken from its payload; the items are what is left of that.
+    fn count(&mut self, code: u8, items: &mut Decoder<'a>) -> Option<u32> {
         let count = match code {
             0xc0 | 0xc1 | 0xe0 => items.byte().map(u32::from),
             _ => items.array().map(u32::from_be_bytes),
         };
-        match count {
-            Some(count) => Some((count, items)),
-            None => self.truncated(),
-        }
+        if count.is_none() { self.truncated() } else { count }
     }
 
     fn list_items(&mut self, code: u8, payload: &'a [u8]) -> Option<List<'a>> {
-        let (count, items) = self.counted(code, payload)?;
+        let mut items = Decoder::new(payload);
+        let count = self.count(code, &mut items)?;
         // Every item takes a byte at least, so a count beyond the size is a lie that a loop would pay for.
         if count as usize > items.rest().len() {
             return self.fail(DecodeError::InvalidCount);
@@ -408,10 +405,13 @@ impl<'a> Decoder<'a> {
         Some(List { count, items: items.rest() })
     }
 
-    fn array_items(&mut self, code: u8, payload: &'a [u8]) -> Option<Array<'a>> {
-        let (count, mut items) = self.counted(code, payload)?;
+    // Apart from the other values, which need no part of it.
+    #[inline(never)]
+    fn array_value(&mut self, code: u8, payload: &'a [u8]) -> Option<Value<'a>> {
+        let mut items = Decoder::new(payload);
+        let count = self.count(code, &mut items)?;
         if count == 0 && items.rest().is_empty() {
-            return Some(Array { count, constructor: &[0x40], items: &[] });
+            return Some(Value::Array(Array { count, constructor: &[0x40], items: &[] }));
         }
         let constructor = items.constructor();
         let Some((constructor, &last)) = constructor.and_then(|all| Some((all, all.last()?))) else {
@@ -426,7 +426,7 @@ impl<'a> Decoder<'a> {
         if (count as usize).checked_mul(least).is_none_or(|all| all > items.rest().len()) {
             return self.fail(DecodeError::InvalidCount);
         }
-        Some(Array { count, constructor, items: items.rest() })
+        Some(Value::Array(Array { count, constructor, items: items.rest() }))
     }
 
     /// An array, or the one item of an array that is not there (AMQP 1.0 §1.4, `multiple`).

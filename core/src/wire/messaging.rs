@@ -593,7 +593,8 @@ impl Encode for DeliveryState<'_> {
 }
 
 impl<'a> Decode<'a> for DeliveryState<'a> {
-    #[inline]
+    // Once: inlined, it would be in each of its two callers, and an outcome has as many bytes of code as a state.
+    #[inline(never)]
     fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
         let code = decoder.descriptor(Expected::DeliveryState)?;
         let mut fields = Fields::list(decoder, code)?;
