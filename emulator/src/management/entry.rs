@@ -96,7 +96,8 @@ impl<'a> Writer<'a> {
 
     pub(super) fn namespace(&self) -> String {
         let content = Content::Namespace(self.properties.clone());
-        self.single(&self.properties.name, self.address(), None, self.properties.modified_at, true, content)
+        let modified = self.properties.modified_at.unwrap_or(Timestamp::DOTNET_MIN);
+        self.single(&self.properties.name, self.address(), None, modified, true, content)
     }
 
     fn queue_description(&self, queue: &Queue, moment: Moment) -> Description<CreateQueueOptions> {

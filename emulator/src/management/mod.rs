@@ -124,7 +124,7 @@ impl Management {
     /// An endpoint of the namespace of this name. The seed makes tracking identifiers and keys.
     pub(crate) fn new(namespace: &str, seed: u64) -> Self {
         Self {
-            properties: NamespaceProperties::new(namespace, MessagingSku::Standard, Timestamp::DOTNET_MIN),
+            properties: NamespaceProperties::new(namespace, MessagingSku::Standard),
             kept: Kept::default(),
             random: Random::seeded(seed),
             answers: 0,
@@ -153,12 +153,12 @@ impl Management {
         utc: Timestamp,
     ) -> Response {
         self.answers = self.answers.wrapping_add(1);
-        if self.properties.created_at == Timestamp::DOTNET_MIN {
+        if self.properties.created_at.is_none() {
             // The namespace is as old as its oldest entity; without any it begins now.
             let queues = namespace.queues().map(|queue| queue.times.created);
             let created = queues.chain(namespace.topics().map(|topic| topic.times.created)).min().unwrap_or(utc);
-            self.properties.created_at = created;
-            self.properties.modified_at = created;
+            self.properties.created_at = Some(created);
+            self.properties.modified_at = Some(created);
         }
         if namespace.tier() == Tier::Premium {
             self.properties.messaging_sku = MessagingSku::Premium;

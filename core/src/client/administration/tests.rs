@@ -169,7 +169,7 @@ fn every_operation_sends_its_request_and_reads_its_answer() {
     answers.extend([feed(&[subscription("s")]), nothing()]);
     answers.extend([one(201, rule("r")), one(200, rule("r")), one(200, rule("r")), one(200, rule("r"))]);
     answers.extend([feed(&[rule("r")]), nothing()]);
-    let namespace = NamespaceProperties::new("ns", MessagingSku::Standard, Timestamp::UNIX_EPOCH);
+    let namespace = NamespaceProperties::new("ns", MessagingSku::Standard);
     answers.push(one(200, entry("ns", Content::Namespace(namespace))));
     let script = Script::new(answers);
     let client = client(&script);

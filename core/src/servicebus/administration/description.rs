@@ -63,7 +63,7 @@ pub struct EntityState {
     pub created_at: Option<Timestamp>,
     /// When the entity was last changed.
     pub updated_at: Option<Timestamp>,
-    /// When the entity was last used; [`Timestamp::DOTNET_MIN`] for never.
+    /// When the entity was last used: the first moment of the year 1 for never, as the service writes it.
     pub accessed_at: Option<Timestamp>,
     /// The messages by state: active, scheduled, dead-lettered and so on.
     pub count_details: Option<MessageCountDetails>,
@@ -76,6 +76,18 @@ pub struct EntityState {
 }
 
 impl EntityState {
+    pub(super) fn created(&self) -> Option<Timestamp> {
+        known(self.created_at)
+    }
+
+    pub(super) fn updated(&self) -> Option<Timestamp> {
+        known(self.updated_at)
+    }
+
+    pub(super) fn accessed(&self) -> Option<Timestamp> {
+        known(self.accessed_at)
+    }
+
     fn read_state(&mut self, node: Node<'_, '_>, reading: Reading) -> Result<Option<&'static str>, InvalidElement> {
         Ok(Some(match node.tag_name().name() {
             "SizeInBytes" => put(&mut self.size_in_bytes, node, reading, "SizeInBytes")?,
@@ -121,6 +133,11 @@ impl EntityState {
             _ => {}
         }
     }
+}
+
+/// A point in time without the one that stands for "never": .NET's `DateTime.MinValue`.
+pub(super) fn known(time: Option<Timestamp>) -> Option<Timestamp> {
+    time.filter(|time| *time > Timestamp::DOTNET_MIN)
 }
 
 /// Reads a value into its place unless the element is nil.

@@ -1,6 +1,7 @@
 //! The namespace itself.
 // docs/evidence/pinned-behaviour.md ADM64
 
+use super::description::known;
 use super::element::{ElementValue, InvalidElement, Reading, names};
 use super::xml::{self, Node, SCHEMA_INSTANCE, SERVICE_BUS, Writer};
 use crate::time::Timestamp;
@@ -72,7 +73,10 @@ names! {
 /// ```
 /// # servicebus_simulation::administration_example(async |admin| {
 /// let namespace = admin.get_namespace_properties().await?;
-/// println!("{} ({}) since {}", namespace.name, namespace.messaging_sku, namespace.created_at);
+/// println!("{} ({})", namespace.name, namespace.messaging_sku);
+/// if let Some(created) = namespace.created_at {
+///     println!("since {created}");
+/// }
 /// # Ok(())
 /// # });
 /// ```
@@ -81,14 +85,14 @@ names! {
 pub struct NamespaceProperties {
     /// The name of the pair of namespaces that this one is half of.
     pub alias: Option<String>,
-    /// When it was created.
-    pub created_at: Timestamp,
+    /// When it was created, where the service says so.
+    pub created_at: Option<Timestamp>,
     /// Its tier.
     pub messaging_sku: MessagingSku,
     /// Its messaging units: on the Premium tier only.
     pub messaging_units: Option<u32>,
-    /// When it was last changed.
-    pub modified_at: Timestamp,
+    /// When it was last changed, where the service says so.
+    pub modified_at: Option<Timestamp>,
     /// Its name, without the domain.
     pub name: String,
     /// What it is for.
@@ -102,18 +106,16 @@ impl NamespaceProperties {
     ///
     /// ```
     /// # use servicebus_core::servicebus::administration::{MessagingSku, NamespaceProperties};
-    /// # use servicebus_core::time::Timestamp;
-    /// let created = Timestamp::from_secs(1_800_000_000);
-    /// let contoso = NamespaceProperties::new("contoso", MessagingSku::Standard, created);
+    /// let contoso = NamespaceProperties::new("contoso", MessagingSku::Standard);
     /// assert_eq!(contoso.messaging_units, None);
     /// ```
-    pub fn new(name: impl Into<String>, messaging_sku: MessagingSku, created_at: Timestamp) -> Self {
+    pub fn new(name: impl Into<String>, messaging_sku: MessagingSku) -> Self {
         Self {
             alias: None,
-            created_at,
+            created_at: None,
             messaging_sku,
             messaging_units: None,
-            modified_at: created_at,
+            modified_at: None,
             name: name.into(),
             namespace_type: NamespaceType::Messaging,
         }
@@ -122,7 +124,7 @@ impl NamespaceProperties {
     pub(super) const ELEMENT: &'static str = "NamespaceInfo";
 
     pub(super) fn read(node: Node<'_, '_>, reading: Reading) -> Result<Self, InvalidElement> {
-        let mut namespace = Self::new(String::new(), MessagingSku::Unknown, Timestamp::DOTNET_MIN);
+        let mut namespace = Self::new(String::new(), MessagingSku::Unknown);
         namespace.namespace_type = NamespaceType::Unknown;
         for child in xml::elements(node).filter(|child| child.tag_name().namespace() == Some(SERVICE_BUS)) {
             if xml::is_nil(child) {
@@ -130,10 +132,10 @@ impl NamespaceProperties {
             }
             match child.tag_name().name() {
                 "Alias" => namespace.alias = Some(String::read(child, reading)?).filter(|alias| !alias.is_empty()),
-                "CreatedTime" => namespace.created_at = Timestamp::read(child, reading)?,
+                "CreatedTime" => namespace.created_at = known(Some(Timestamp::read(child, reading)?)),
                 "MessagingSKU" => namespace.messaging_sku = MessagingSku::read(child, reading)?,
                 "MessagingUnits" => namespace.messaging_units = Some(u32::read(child, reading)?),
-                "ModifiedTime" => namespace.modified_at = Timestamp::read(child, reading)?,
+                "ModifiedTime" => namespace.modified_at = known(Some(Timestamp::read(child, reading)?)),
                 "Name" => namespace.name = String::read(child, reading)?,
                 "NamespaceType" => namespace.namespace_type = NamespaceType::read(child, reading)?,
                 _ => {}
@@ -147,12 +149,16 @@ impl NamespaceProperties {
         if let Some(alias) = &self.alias {
             alias.write("Alias", writer);
         }
-        self.created_at.write("CreatedTime", writer);
+        if let Some(created) = &self.created_at {
+            created.write("CreatedTime", writer);
+        }
         self.messaging_sku.write("MessagingSKU", writer);
         if let Some(units) = &self.messaging_units {
             units.write("MessagingUnits", writer);
         }
-        self.modified_at.write("ModifiedTime", writer);
+        if let Some(modified) = &self.modified_at {
+            modified.write("ModifiedTime", writer);
+        }
         self.name.write("Name", writer);
         self.namespace_type.write("NamespaceType", writer);
         writer.end(Self::ELEMENT);

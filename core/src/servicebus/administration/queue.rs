@@ -134,6 +134,7 @@ entity! {
 /// # servicebus_simulation::administration_example(async |admin| {
 /// let orders = admin.get_queue_runtime_properties("orders").await?;
 /// println!("{} messages, {} of them dead", orders.total_message_count, orders.message_count_details.dead_letter);
+/// assert_eq!(orders.accessed_at, None, "nothing has used it yet");
 /// # assert_eq!(orders.total_message_count, 0);
 /// # Ok(())
 /// # });
@@ -143,12 +144,12 @@ entity! {
 pub struct QueueRuntimeProperties {
     /// The queue's name.
     pub name: String,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its settings were last changed.
-    pub updated_at: Timestamp,
-    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
-    pub accessed_at: Timestamp,
+    /// When it was created, where the service says so.
+    pub created_at: Option<Timestamp>,
+    /// When its settings were last changed, where the service says so.
+    pub updated_at: Option<Timestamp>,
+    /// When it was last used; `None` for never.
+    pub accessed_at: Option<Timestamp>,
     /// Bytes that its messages take.
     pub size_in_bytes: u64,
     /// All messages, those in its sub-queues included.
@@ -162,9 +163,9 @@ impl QueueRuntimeProperties {
         let counts = state.count_details.unwrap_or_default();
         Self {
             name,
-            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
-            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
-            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            created_at: state.created(),
+            updated_at: state.updated(),
+            accessed_at: state.accessed(),
             size_in_bytes: state.size_in_bytes.unwrap_or_default(),
             total_message_count: state.message_count.unwrap_or_else(|| counts.total()),
             message_count_details: counts,

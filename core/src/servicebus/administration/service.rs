@@ -255,7 +255,7 @@ impl Entry {
 /// # use servicebus_core::servicebus::administration::{MessagingSku, NamespaceProperties};
 /// # use servicebus_core::time::Timestamp;
 /// let created = Timestamp::from_secs(1_800_000_000);
-/// let namespace = NamespaceProperties::new("contoso", MessagingSku::Premium, created);
+/// let namespace = NamespaceProperties::new("contoso", MessagingSku::Premium);
 /// let entry = Entry {
 ///     id: "https://contoso.example/$namespaceinfo".into(),
 ///     title: "contoso".into(),

@@ -132,12 +132,12 @@ pub struct SubscriptionRuntimeProperties {
     pub topic_name: String,
     /// The subscription's name.
     pub name: String,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its settings were last changed.
-    pub updated_at: Timestamp,
-    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
-    pub accessed_at: Timestamp,
+    /// When it was created, where the service says so.
+    pub created_at: Option<Timestamp>,
+    /// When its settings were last changed, where the service says so.
+    pub updated_at: Option<Timestamp>,
+    /// When it was last used; `None` for never.
+    pub accessed_at: Option<Timestamp>,
     /// All messages, those in its sub-queues included.
     pub total_message_count: u64,
     /// The messages by state. Scheduled ones count on the topic.
@@ -150,9 +150,9 @@ impl SubscriptionRuntimeProperties {
         Self {
             topic_name,
             name,
-            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
-            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
-            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            created_at: state.created(),
+            updated_at: state.updated(),
+            accessed_at: state.accessed(),
             total_message_count: state.message_count.unwrap_or_else(|| counts.total()),
             message_count_details: counts,
         }

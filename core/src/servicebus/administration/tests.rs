@@ -343,9 +343,9 @@ fn a_queue_is_read() {
         (1, 2, 3, 4, 5)
     );
     assert_eq!(counts.total(), 15);
-    assert_eq!(runtime.accessed_at, Timestamp::DOTNET_MIN);
-    assert_eq!(runtime.created_at.to_string(), "2026-01-02T03:04:05.200Z");
-    assert_eq!(runtime.updated_at.to_string(), "2026-01-02T03:04:06.123Z");
+    assert_eq!(runtime.accessed_at, None);
+    assert_eq!(runtime.created_at.unwrap().to_string(), "2026-01-02T03:04:05.200Z");
+    assert_eq!(runtime.updated_at.unwrap().to_string(), "2026-01-02T03:04:06.123Z");
 }
 
 #[test]
@@ -667,8 +667,9 @@ fn values_of_unknown_kinds_are_kept_by_a_client_and_refused_by_a_service() {
 
 #[test]
 fn adm64_the_namespace_is_read() {
-    let created = Timestamp::from_millis(1_500);
-    let mut namespace = NamespaceProperties::new("ns", MessagingSku::Premium, created);
+    let mut namespace = NamespaceProperties::new("ns", MessagingSku::Premium);
+    namespace.created_at = Some(Timestamp::from_millis(1_500));
+    namespace.modified_at = Some(Timestamp::from_millis(1_501));
     namespace.messaging_units = Some(2);
     namespace.alias = Some("pair".into());
     let text = answer(Content::Namespace(namespace.clone()));
@@ -684,6 +685,12 @@ fn adm64_the_namespace_is_read() {
         .replace("2</MessagingUnits>", "2</Unheard>");
     let read: NamespaceProperties = read_one(&ok(text), &Resource::Namespace, Operation::Get).unwrap();
     assert_eq!((read.messaging_sku, read.messaging_units), (MessagingSku::Unknown, None));
+    // A point in time that is missing, or that the service has not set.
+    namespace.created_at = None;
+    namespace.modified_at = Some(Timestamp::DOTNET_MIN);
+    let text = answer(Content::Namespace(namespace));
+    let read: NamespaceProperties = read_one(&ok(text), &Resource::Namespace, Operation::Get).unwrap();
+    assert_eq!((read.created_at, read.modified_at), (None, None));
 }
 
 #[test]

@@ -129,12 +129,12 @@ entity! {
 pub struct TopicRuntimeProperties {
     /// The topic's name.
     pub name: String,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its settings were last changed.
-    pub updated_at: Timestamp,
-    /// When it was last used; [`Timestamp::DOTNET_MIN`] for never.
-    pub accessed_at: Timestamp,
+    /// When it was created, where the service says so.
+    pub created_at: Option<Timestamp>,
+    /// When its settings were last changed, where the service says so.
+    pub updated_at: Option<Timestamp>,
+    /// When it was last used; `None` for never.
+    pub accessed_at: Option<Timestamp>,
     /// Bytes that its messages take.
     pub size_in_bytes: u64,
     /// Messages that are not due yet: they count here, not on the subscriptions.
@@ -151,9 +151,9 @@ impl TopicRuntimeProperties {
     pub(super) fn new(name: String, state: &EntityState) -> Self {
         Self {
             name,
-            created_at: state.created_at.unwrap_or(Timestamp::DOTNET_MIN),
-            updated_at: state.updated_at.unwrap_or(Timestamp::DOTNET_MIN),
-            accessed_at: state.accessed_at.unwrap_or(Timestamp::DOTNET_MIN),
+            created_at: state.created(),
+            updated_at: state.updated(),
+            accessed_at: state.accessed(),
             size_in_bytes: state.size_in_bytes.unwrap_or_default(),
             scheduled_message_count: state.count_details.unwrap_or_default().scheduled,
             subscription_count: state.subscription_count.unwrap_or_default(),
