@@ -75,7 +75,7 @@ pub use servicebus_core::servicebus::{
 };
 pub use servicebus_core::time::{Duration, TimeOutOfRange, Timestamp};
 pub use servicebus_core::wire::message::{Body as ReceivedBody, MessageView};
-pub use servicebus_core::wire::{DecodeError, Uuid, Value, WrongValue};
+pub use servicebus_core::wire::{DecodeError, InvalidUuid, Uuid, Value, WrongValue};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};
 #[cfg(feature = "spool")]

@@ -20,6 +20,8 @@ pub mod key;
 pub(crate) mod lock_token;
 pub(crate) mod management;
 pub(crate) mod message;
+mod message_state;
+pub(crate) mod name;
 #[cfg(feature = "alloc")]
 pub(crate) mod owned_message;
 #[cfg(feature = "alloc")]
@@ -43,15 +45,18 @@ pub use connection_string::{ConnectionCredential, ConnectionString, ConnectionSt
 pub use disposition::{DeadLetterOptions, Disposition, Properties};
 pub use entity::Entity;
 pub use entries::Entries;
+#[doc(hidden)]
 pub use failure::{Cause, Failure, Offer};
 pub use lock_token::{InvalidLockToken, LockToken};
 pub use message::{InvalidMessage, MessageRef};
+pub use message_state::MessageState;
+pub use name::{InvalidName, MAX_ENTITY_NAME, MAX_SUBSCRIPTION_NAME};
 #[cfg(feature = "alloc")]
 pub use owned_message::{Message, MessageBody, MessageIdBuf};
 #[cfg(feature = "alloc")]
 pub use owned_rule::Rule;
 pub use reason::Reason;
-pub use received::{MessageState, ReceivedMessage};
+pub use received::ReceivedMessage;
 pub use retry::{RetryMode, RetryPolicy};
 pub use rule::{CorrelationRuleFilterRef, FilterProperties, RuleFilterRef, RuleRef};
 pub use session_choice::SessionChoice;

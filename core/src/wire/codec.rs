@@ -3,7 +3,8 @@
 use super::decoder::{Decode, Decoder};
 use super::error::Expected;
 use super::sink::{Compound, Encode, Full, Sink};
-use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
+use super::uuid::Uuid;
+use super::value::{Array, Described, List, Map, Symbol, Value};
 use crate::time::Timestamp;
 
 /// Encodes `value` at the start of `place` and returns its size.

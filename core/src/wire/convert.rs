@@ -1,6 +1,7 @@
 //! AMQP values from and to the types of Rust.
 
-use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
+use super::uuid::Uuid;
+use super::value::{Array, Described, List, Map, Symbol, Value};
 use crate::time::Timestamp;
 use core::fmt;
 

@@ -2,7 +2,8 @@
 
 use super::descriptor;
 use super::error::{DecodeError, Expected, FieldName};
-use super::value::{Array, Described, List, Map, Symbol, Uuid, Value};
+use super::uuid::Uuid;
+use super::value::{Array, Described, List, Map, Symbol, Value};
 use crate::time::Timestamp;
 
 /// How many zero-width items (null, true, list0 …) an array may claim: they take no bytes, so their number is not

@@ -40,9 +40,11 @@ pub mod sasl;
 mod sink;
 mod tag;
 pub mod transaction;
+mod uuid;
 mod value;
 mod view;
 
+pub use self::uuid::{InvalidUuid, Uuid, UuidText};
 #[cfg(feature = "alloc")]
 pub use codec::to_vec;
 pub use codec::{Multiple, encode, measure, put_binary_head};
@@ -56,5 +58,5 @@ pub use map_writer::MapWriter;
 pub use reader::{MAX_DEPTH, Reader};
 pub use sink::{Compound, Encode, Full, Sink};
 pub use tag::Tag;
-pub use value::{Array, Described, List, Map, Symbol, Uuid, UuidText, Value};
+pub use value::{Array, Described, List, Map, Symbol, Value};
 pub use view::View;

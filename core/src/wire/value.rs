@@ -1,5 +1,6 @@
 //! AMQP 1.0's type system as borrowed values (AMQP 1.0 §1.6).
 
+use super::uuid::Uuid;
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -51,81 +52,6 @@ impl fmt::Debug for Symbol<'_> {
 impl fmt::Display for Symbol<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
-    }
-}
-
-/// A UUID in network order (AMQP 1.0 §1.6.18). As text it has its usual form, in lower case.
-///
-/// # Examples
-/// ```
-/// use servicebus_core::wire::Uuid;
-///
-/// let lock_token = Uuid(0x67e5_5044_10b1_426f_9247_bb68_0e5f_e0c8_u128.to_be_bytes());
-/// assert_eq!(lock_token.to_string(), "67e55044-10b1-426f-9247-bb680e5fe0c8");
-/// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uuid(pub [u8; 16]);
-
-/// The text of a UUID: 32 hexadecimal digits in five groups.
-///
-/// # Examples
-/// A text without an allocator:
-///
-/// ```
-/// use servicebus_core::wire::{Uuid, UuidText};
-///
-/// let text: UuidText = Uuid([0x11; 16]).text();
-/// assert!(text.as_str().starts_with("11111111-"));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct UuidText([u8; 36]);
-
-impl UuidText {
-    /// The text.
-    ///
-    /// # Examples
-    /// ```
-    /// # use servicebus_core::wire::Uuid;
-    /// assert_eq!(Uuid([0x11; 16]).text().as_str(), "11111111-1111-1111-1111-111111111111");
-    /// ```
-    pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl Uuid {
-    /// Its text.
-    ///
-    /// # Examples
-    /// ```
-    /// # use servicebus_core::wire::Uuid;
-    /// assert_eq!(Uuid([0xab; 16]).text().as_str().len(), 36);
-    /// ```
-    pub fn text(self) -> UuidText {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'-'; 36];
-        let digit = |four: u8| DIGITS.get(usize::from(four & 15)).copied().unwrap_or_default();
-        let mut place = 0;
-        for (number, byte) in self.0.into_iter().enumerate() {
-            place += usize::from(matches!(number, 4 | 6 | 8 | 10));
-            if let Some([high, low]) = text.get_mut(place..).and_then(|rest| rest.first_chunk_mut()) {
-                (*high, *low) = (digit(byte >> 4), digit(byte));
-            }
-            place += 2;
-        }
-        UuidText(text)
-    }
-}
-
-impl fmt::Display for Uuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text().as_str())
-    }
-}
-
-impl fmt::Debug for Uuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Uuid({self})")
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::etag::ETag;
 use super::queue::QueueProperties;
-use super::request::{InvalidRequest, RequestBuilder, UnsignedRequest};
+use super::request_builder::RequestBuilder;
 use super::resource::Resource;
 use super::response::FromEntry;
 use super::rule::{CreateRuleOptions, RuleFilter, RuleProperties, SqlRuleAction};
 use super::subscription::{SubscriptionDescription, SubscriptionProperties};
 use super::topic::TopicProperties;
+use super::unsigned_request::{InvalidRequest, UnsignedRequest};
 use alloc::string::String;
 
 /// A queue, topic, subscription or rule to create: [`QueueDescription`](super::QueueDescription),

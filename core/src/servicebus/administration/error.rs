@@ -2,8 +2,8 @@
 // docs/evidence/service-evidence.md §13.1, §13.5, docs/evidence/pinned-behaviour.md §15
 
 use super::element::InvalidElement;
+use super::http::{Headers, Response};
 use super::iso8601::parse_timestamp;
-use super::request::{Headers, Response};
 use super::xml::{self, XmlError};
 use crate::time::{Duration, Timestamp};
 use alloc::string::{String, ToString};

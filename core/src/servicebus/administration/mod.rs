@@ -8,16 +8,19 @@
 //! bounded, and entities are not expanded.
 // docs/evidence/wire-protocol.md §7, docs/evidence/service-evidence.md §13, docs/evidence/pinned-behaviour.md §15
 
+mod api_version;
 mod authorization;
 mod create;
 mod description;
 mod element;
+mod endpoint;
 mod error;
 mod etag;
+mod http;
 mod iso8601;
 mod namespace;
 mod queue;
-mod request;
+mod request_builder;
 mod resource;
 mod response;
 mod rule;
@@ -26,26 +29,28 @@ pub mod service;
 mod status;
 mod subscription;
 mod topic;
+mod unsigned_request;
 mod xml;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::servicebus::{InvalidName, MAX_ENTITY_NAME, MAX_SUBSCRIPTION_NAME};
+pub use api_version::ApiVersion;
 pub use authorization::{AccessRights, AuthorizationRule};
 pub(crate) use create::{Changes, Creates};
 pub use create::{EntityDescription, EntityProperties, RuleDescription, VersionedProperties};
 pub use description::{Description, EntityOptions, EntityState};
 pub use element::InvalidElement;
+pub use endpoint::{EMULATOR_PORT, Endpoint};
 pub use error::{Operation, ResponseError, ServiceError, ServiceErrorKind};
 pub use etag::ETag;
+pub use http::{Headers, MAX_RESPONSE_BODY, Method, Request, Response};
 pub use iso8601::{MAX_TIME_SPAN, TimeSpan};
 pub use namespace::{MessagingSku, NamespaceProperties, NamespaceType};
 pub use queue::{CreateQueueOptions, QueueDescription, QueueProperties, QueueRuntimeProperties};
-pub use request::{
-    ApiVersion, DLQ_SUPPLEMENTARY_AUTHORIZATION, EMULATOR_PORT, Endpoint, Headers, InvalidRequest, MAX_RESPONSE_BODY,
-    Method, Request, RequestBuilder, Response, SUPPLEMENTARY_AUTHORIZATION, UnsignedRequest, shared_access_token,
-};
-pub use resource::{InvalidName, MAX_ENTITY_NAME, MAX_SUBSCRIPTION_NAME, Resource};
+pub use request_builder::RequestBuilder;
+pub use resource::Resource;
 pub use response::{FromEntry, Page, read_deleted, read_one, read_page};
 pub use rule::{
     CorrelationRuleFilter, CreateRuleOptions, DEFAULT_RULE_NAME, RuleFilter, RuleForm, RuleProperties, SqlRuleAction,
@@ -57,4 +62,7 @@ pub use subscription::{
     CreateSubscriptionOptions, SubscriptionDescription, SubscriptionProperties, SubscriptionRuntimeProperties,
 };
 pub use topic::{CreateTopicOptions, TopicDescription, TopicProperties, TopicRuntimeProperties};
+pub use unsigned_request::{
+    DLQ_SUPPLEMENTARY_AUTHORIZATION, InvalidRequest, SUPPLEMENTARY_AUTHORIZATION, UnsignedRequest, shared_access_token,
+};
 pub use xml::XmlError;

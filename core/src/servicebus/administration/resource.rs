@@ -1,6 +1,7 @@
 //! The resource of a management request, from its path.
 // docs/evidence/wire-protocol.md §7.1
 
+use crate::servicebus::name::{InvalidName, MAX_ENTITY_NAME, MAX_SUBSCRIPTION_NAME, check};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,32 +10,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 /// What a path leaves as it is: `$` is part of names such as `$Default`, `/` separates the parts of an entity's name.
 const ENCODE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'$');
-
-/// The longest name of a queue or topic.
-///
-/// # Examples
-///
-/// ```
-/// use servicebus_core::servicebus::administration::{InvalidName, MAX_ENTITY_NAME, Resource};
-///
-/// let name = "x".repeat(MAX_ENTITY_NAME + 1);
-/// assert_eq!(Resource::Entity(name).validate(), Err(InvalidName::TooLong(MAX_ENTITY_NAME)));
-/// ```
-// docs/evidence/wire-protocol.md §8
-pub const MAX_ENTITY_NAME: usize = 260;
-/// The longest name of a subscription or rule.
-///
-/// # Examples
-///
-/// ```
-/// use servicebus_core::servicebus::administration::MAX_SUBSCRIPTION_NAME;
-///
-/// let host = "a-host-whose-name-is-longer-than-any-subscription-may-be.example";
-/// let subscription: String = host.chars().take(MAX_SUBSCRIPTION_NAME).collect();
-/// assert_eq!(subscription.len(), 50);
-/// ```
-// docs/evidence/wire-protocol.md §8
-pub const MAX_SUBSCRIPTION_NAME: usize = 50;
 
 /// What a management request is about.
 ///
@@ -85,59 +60,6 @@ pub enum Resource {
         /// The rule.
         name: String,
     },
-}
-
-/// A name that no entity can have.
-///
-/// # Examples
-///
-/// ```
-/// use servicebus_core::servicebus::administration::{InvalidName, Resource};
-///
-/// match Resource::Entity("what?".into()).validate() {
-///     Err(InvalidName::Character(letter)) => println!("a name cannot have {letter:?}"),
-///     Err(error) => println!("{error}"),
-///     Ok(()) => println!("a name"),
-/// }
-/// ```
-// docs/evidence/pinned-behaviour.md ADM69
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidName {
-    /// The name is empty.
-    Empty,
-    /// The name has more characters than these.
-    TooLong(usize),
-    /// The character cannot be part of a name, or not at this place.
-    Character(char),
-}
-
-impl fmt::Display for InvalidName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the name is empty"),
-            Self::TooLong(limit) => write!(f, "the name has more than {limit} characters"),
-            Self::Character(c) => write!(f, "{c:?} cannot be at this place of a name"),
-        }
-    }
-}
-
-impl core::error::Error for InvalidName {}
-
-fn check(name: &str, limit: usize, slash: bool) -> Result<(), InvalidName> {
-    if name.trim().is_empty() {
-        return Err(InvalidName::Empty);
-    }
-    if name.chars().count() > limit {
-        return Err(InvalidName::TooLong(limit));
-    }
-    let refused = |c: char| matches!(c, '@' | '?' | '#' | '*' | '\\') || c.is_control() || c == '/' && !slash;
-    if let Some(c) = name.chars().find(|&c| refused(c)) {
-        return Err(InvalidName::Character(c));
-    }
-    // A part between slashes that is empty, `.` or `..` would name something else.
-    let misplaced = name.split('/').find(|part| matches!(*part, "" | "." | ".."));
-    misplaced.map_or(Ok(()), |part| Err(InvalidName::Character(part.chars().next().unwrap_or('/'))))
 }
 
 impl Resource {
