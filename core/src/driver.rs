@@ -14,6 +14,7 @@ use crate::machine::{Cause, Failure, Target, Want};
 use crate::runtime::Runtime;
 use crate::servicebus::Argument;
 pub use crate::servicebus::Token;
+use crate::servicebus::connection_string::MAX_HOST_BYTES;
 use crate::storage::{Buffer, Features, RxOf, Storage, Text, TxOf};
 use crate::time::{Duration, Instant};
 use core::fmt;
@@ -383,8 +384,10 @@ impl<R: Runtime> Drop for Running<R> {
 /// Carries bytes until the client is closed or its last handle is dropped. Connects when a call, sender or receiver
 /// needs a connection, and again when it is lost.
 ///
+/// It is the only driver: what differs between programs is the runtime, the dialer and the credential that it is given.
+///
 /// Dropping the future drops the transport, and ends every call of the client, pending or later, with
-/// [`Cause::DriverStopped`]. So does dropping the runtime that polls it.
+/// [`ErrorKind::Closed`](crate::client::ErrorKind::Closed). So does dropping the runtime that polls it.
 ///
 /// # Examples
 ///
@@ -529,7 +532,7 @@ async fn dial<'d, R: Runtime, D: Dial>(
     shared: &Access<R>,
     dialer: &'d mut D,
 ) -> Result<D::Transport<'d>, Failure<R::Storage>> {
-    let mut host = heapless::String::<256>::new();
+    let mut host = heapless::String::<MAX_HOST_BYTES>::new();
     let clock = shared.clock();
     let (port, tls, until) = shared.with(|state| {
         let until = state.machine.handle_dialling(clock);

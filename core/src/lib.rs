@@ -24,7 +24,7 @@
 //!
 //! # The run loop
 //!
-//! What [`driver::run`] does with a transport, by hand:
+//! What [`driver::run`] does with a transport:
 //!
 //! ```text
 //! machine.handle_connected(clock)

@@ -45,7 +45,10 @@ impl Signal {
 /// How many tasks may wait without a slot before they have to take turns.
 const OUTSIDE: usize = 4;
 
-/// The machine, and the wakers of waiting tasks.
+/// What a client and its driver share: a [`Runtime`] names the cell that it is kept in, [`Client::shared_state`]
+/// makes it, and [`driver::run`](crate::driver::run) drives it.
+///
+/// [`Client::shared_state`]: super::Client::shared_state
 ///
 /// ```
 /// # use servicebus_core::machine::Clock;
@@ -138,7 +141,7 @@ impl<R: Runtime<Storage = S>, S: Storage> State<R> {
         self.handles == 0 && self.machine.is_stopped()
     }
 
-    /// The machine itself, for those that drive it by hand.
+    /// The machine itself, for the workspace's own tests: only the driver knows which tasks to wake.
     ///
     /// # Examples
     ///
@@ -153,6 +156,7 @@ impl<R: Runtime<Storage = S>, S: Storage> State<R> {
     /// # Ok(())
     /// # });
     /// ```
+    #[doc(hidden)]
     pub fn machine(&mut self) -> &mut ClientMachine<S> {
         &mut self.machine
     }

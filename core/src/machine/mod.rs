@@ -1,8 +1,10 @@
-//! The client as a pure state machine: its connection, its tokens, and the senders and receivers that outlive its
-//! links.
+//! What a client is made with: its [settings](Settings), the [two clocks](Clock) that a runtime has, and where a
+//! [dialer](crate::driver::Dial) connects to.
 //!
-//! Pure like the engine below it: bytes and time go in, bytes, deadlines and notices come out. Nothing waits here; a
-//! pending call is a slot that [`ClientMachine::poll_notice`] names when there is news for it.
+//! Below it the client is a pure state machine: its connection, its tokens, and the senders and receivers that outlive
+//! its links. Bytes and time go in, bytes, deadlines and notices come out. [`driver::run`](crate::driver::run) drives it,
+//! and nothing else: a program brings a [`Runtime`](crate::runtime::Runtime), a [`Dial`](crate::driver::Dial) and a
+//! [`Credential`](crate::driver::Credential) of its own, and no driver.
 
 mod access_token;
 mod attach;
@@ -92,8 +94,9 @@ pub use calls::Outcome;
 pub use control::Control;
 #[doc(hidden)]
 pub use id::{EndpointId, OperationId, RenewalId};
+#[doc(hidden)]
 pub use link_up::{Phase, Want};
-
+#[doc(hidden)]
 pub use occupancy::Occupancy;
 #[cfg(feature = "alloc")]
 pub(crate) use order::PLACE_AND_TURN;
@@ -103,6 +106,7 @@ pub use settings::Settings;
 #[doc(hidden)]
 pub use settlement::Locked;
 pub use size_limits::SizeLimits;
+#[doc(hidden)]
 pub use tokens::Audience;
 
 /// The two clocks at one moment.
@@ -182,6 +186,7 @@ pub struct Target<'a> {
 /// # });
 /// ```
 // In this order: the places of small fields before the tables fit into the instructions of small machines.
+#[doc(hidden)]
 #[repr(C)]
 pub struct ClientMachine<S: Storage> {
     /// Something may have to be attached, put or sent.
@@ -331,7 +336,8 @@ impl<S: Storage> ClientMachine<S> {
     pub fn set_connection_string(&mut self, connection_string: S::Literal) -> Result<(), Failure<S>> {
         let given = Settings { connection_string, ..self.settings.clone() };
         if given.parsed()?.host != self.settings.parsed()?.host {
-            return Err(Failure::new(Cause::Argument(Argument::ConnectionString)));
+            let why = "it is for another host than that of the client";
+            return Err(Failure::explained(Cause::Argument(Argument::ConnectionString), &why));
         }
         self.settings = given;
         self.tokens.exchanged(&self.timers);
