@@ -33,8 +33,8 @@
 //! | `close` of every handle | what is under way is waited for | one attempt, and ten seconds | closes all the same |
 //! | `AdministrationClient` | at least once; an update with an ETag at most once | the retry policy | may still have happened |
 //!
-//! `timeout(limit)` of a sender, receiver or session receiver is a clone whose calls end within `limit`, whatever the policy
-//! allows. Whether a call that failed has happened is [`Error::outcome`](crate::client::Error::outcome).
+//! `timeout(limit)` of a sender, receiver, session receiver, rule manager or transaction controller is a clone whose calls end
+//! within `limit`, whatever the policy allows. Whether a call that failed has happened is [`Error::outcome`](crate::client::Error::outcome).
 //!
 //! # The retry policy, in seconds
 //!

@@ -1,5 +1,6 @@
 //! The client against the emulator, in virtual time: what broke for others, long runs, failures, and what is left behind.
 
+mod arguments;
 mod blocking;
 mod calls;
 mod cancellation;

@@ -4,6 +4,8 @@ use super::call::Endpoint;
 use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
 use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
+use crate::servicebus::argument::is_longer;
+use crate::servicebus::message::MAX_ID_LEN;
 use crate::servicebus::{Argument, LockToken, Reason};
 use crate::storage::{Management, Sessions, Storage, Text};
 use crate::time::Duration;
@@ -17,7 +19,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     ///
     /// # Errors
     /// [`ErrorKind::SessionLocked`](super::ErrorKind::SessionLocked) while another receiver holds it, after the retries
-    /// of the policy; an id that has no room in fixed storage.
+    /// of the policy; an id of more than 128 characters, or one that has no room in fixed storage.
     ///
     /// # Examples
     ///
@@ -251,13 +253,14 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     }
 }
 
-/// A session's id as it is kept: one that was cut would be another session's.
+/// A session's id as it is kept: one that was cut would be another session's, and one that is longer than ids may be is
+/// nobody's.
 fn whole<R: Runtime>(
     session_id: &str,
     entity: &Entity<StorageOf<R>>,
 ) -> Result<<StorageOf<R> as Storage>::Text, Error<StorageOf<R>>> {
     let id = <StorageOf<R> as Storage>::Text::cut(session_id);
-    if id.as_ref() == session_id {
+    if id.as_ref() == session_id && !is_longer(session_id, MAX_ID_LEN) {
         return Ok(id);
     }
     Err(Error::new(Failure::new(Cause::Argument(Argument::SessionId)), entity))

@@ -6,7 +6,8 @@ use crate::engine::Capacity;
 use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{Request, Response};
-use crate::servicebus::{MessageId, MessageRef, Reason};
+use crate::servicebus::name::check_address;
+use crate::servicebus::{Argument, MessageId, MessageRef, Reason};
 use crate::storage::{self, EncoderOf, Features, Payload, Spare, Storage};
 use crate::time::{Duration, Instant};
 use crate::wire::{Full, Uuid, UuidText};
@@ -357,6 +358,15 @@ pub(super) async fn request<R: Runtime>(
     asking.response.ok_or_else(|| Error::new(Failure::new(Cause::LinkLost), entity))
 }
 
+/// Refuses an entity that no address leads to, where the storage checks: it would cost a connection and a link.
+pub(super) fn check_entity<S: Storage>(entity: &Entity<S>) -> Result<(), Error<S>> {
+    if !S::CHECKS {
+        return Ok(());
+    }
+    check_address(entity.address())
+        .map_err(|why| Error::new(Failure::explained(Cause::Argument(Argument::EntityName), &why), entity))
+}
+
 /// A handle to a sender or receiver: with the last one dropped, it is closed in the background.
 pub(super) struct Endpoint<R: Runtime> {
     pub(super) shared: Access<R>,
@@ -390,6 +400,7 @@ impl<R: Runtime> Endpoint<R> {
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Error<StorageOf<R>>> {
+        check_entity(&entity)?;
         let id = shared.change(|state| state.machine.add_endpoint(kind, entity.clone(), identifier));
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
         Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })
@@ -402,6 +413,7 @@ impl<R: Runtime> Endpoint<R> {
         session: &SessionChoice<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Error<StorageOf<R>>> {
+        check_entity(&options.entity)?;
         let kind = options.kind();
         let ReceiverOptions { entity, identifier, .. } = options;
         let id = shared.change(|state| {
@@ -460,7 +472,7 @@ impl<R: Runtime> Endpoint<R> {
         waker: &Waker,
         payload: &mut Option<PayloadOf<R>>,
     ) -> Result<OperationId, Failure<StorageOf<R>>> {
-        message.validate().map_err(|error| super::error::invalid(&error))?;
+        message.validate_for::<StorageOf<R>>().map_err(|error| super::error::invalid(&error))?;
         let id = id.filter(|_| <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none());
         let (now, mut waker) = (self.shared.now(), Some(waker.clone()));
         let (started, mut arena, id) = self.shared.with(|state| {
@@ -514,7 +526,7 @@ impl<R: Runtime> Endpoint<R> {
     /// Encodes a message for a call that keeps it. One without an id gets one, as the settings say.
     #[cfg(feature = "alloc")]
     pub(super) fn encode(&self, message: &MessageRef<'_>) -> Result<PayloadOf<R>, Failure<StorageOf<R>>> {
-        message.validate().map_err(|error| super::error::invalid(&error))?;
+        message.validate_for::<StorageOf<R>>().map_err(|error| super::error::invalid(&error))?;
         let lacks_id = <StorageOf<R> as Storage>::MESSAGE_IDS && message.message_id.is_none();
         let (mut arena, id) = self.shared.with(|state| {
             let gets_id = lacks_id && state.machine.settings().message_ids;
@@ -528,7 +540,12 @@ impl<R: Runtime> Endpoint<R> {
 
     /// The end of an attempt that starts now.
     pub(super) fn try_deadline(&self) -> Instant {
-        let (until, now) = (self.until(), self.shared.now());
+        self.try_deadline_within(self.until())
+    }
+
+    /// The end of an attempt that starts now, of a call that has to end by `until`.
+    pub(super) fn try_deadline_within(&self, until: Option<Instant>) -> Instant {
+        let now = self.shared.now();
         self.shared.with(|state| try_deadline(state, now, until))
     }
 

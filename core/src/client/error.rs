@@ -458,6 +458,7 @@ pub(super) fn invalid<S: Storage>(error: &InvalidMessage) -> Failure<S> {
     Failure::new(Cause::Argument(match error {
         InvalidMessage::TooLong(argument) => *argument,
         InvalidMessage::PartitionKeyMismatch => Argument::PartitionKeyMismatch,
+        InvalidMessage::TimeToLive => Argument::TimeToLive,
     }))
 }
 

@@ -64,6 +64,7 @@ mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
+use crate::servicebus::{Argument, ConnectionString};
 use crate::storage::{Features, Management, Receivers, Storage, Text};
 use crate::time::Duration;
 use core::fmt;
@@ -194,8 +195,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// use servicebus_core::machine::Settings;
     ///
     /// let settings = Settings::new("Endpoint=sb://localhost;UseDevelopmentEmulator=true".into(), 42);
-    /// let mut state = Client::<Own>::shared_state(settings);
-    /// assert_eq!(state.machine().settings().seed, 42);
+    /// let state = Client::<Own>::shared_state(settings);
+    /// assert!(!state.is_over());
     /// ```
     pub fn shared_state(settings: Settings<S>) -> State<R> {
         State::new(ClientMachine::new(settings))
@@ -368,6 +369,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// ```
     pub fn set_connection_string(&self, connection_string: impl Into<S::Literal>) -> Result<(), Error<S>> {
         let connection_string = connection_string.into();
+        ConnectionString::parse_endpoint(connection_string.as_ref())
+            .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
         self.shared.change(|state| state.machine.set_connection_string(connection_string)).map_err(Error::of)
     }
 

@@ -46,7 +46,7 @@ macro_rules! client_names {
         pub use $crate::storage::Limits;
         pub use $crate::time::{TimeOutOfRange, Timestamp};
         pub use $crate::wire::message::{Body as ReceivedBody, MessageView};
-        pub use $crate::wire::{DecodeError, Uuid, Value, WrongValue};
+        pub use $crate::wire::{DecodeError, InvalidUuid, Uuid, Value, WrongValue};
 
         /// A connection to a namespace; see [`servicebus_core::client::Client`]($crate::client::Client).
         ///
@@ -352,7 +352,7 @@ macro_rules! client_names {
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         ///
-        /// `add`, `remove`, `list`, `list_each`; `AdministrationClient` (feature `administration`) does the same over
+        /// `add`, `remove`, `list`, `list_each`, `timeout`; `AdministrationClient` (feature `administration`) does the same over
         /// HTTP.
         ///
         /// ```no_run
@@ -371,7 +371,7 @@ macro_rules! client_names {
         /// Begins transactions; see
         /// [`servicebus_core::client::TransactionController`]($crate::client::TransactionController).
         ///
-        /// `begin`, `close`.
+        /// `begin`, `timeout`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]

@@ -209,8 +209,8 @@ impl<R: Runtime<Storage = S>, S: Storage, F> Processor<R, F> {
     /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped, or a
-    /// full table of links.
+    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped, a full
+    /// table of links, or a name that leads to no entity.
     pub async fn run<H, Fut>(self, handler: H) -> Result<(), Error<S>>
     where
         R: RunTask<HandlerFuture<Fut>>,

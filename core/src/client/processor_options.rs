@@ -18,7 +18,7 @@ use crate::time::Duration;
 /// # Ok(())
 /// # });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessorOptions {
     /// Handlers that may run at once; one at least.
@@ -154,7 +154,7 @@ impl ProcessorOptions {
 /// # Ok(())
 /// # });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionProcessorOptions {
     /// How the messages of a session are handled; `max_concurrent_calls` counts for each session, and

@@ -4,9 +4,12 @@ use super::call;
 use super::{Client, Error, StorageOf};
 use crate::machine::{Cause, Entity, Failure};
 use crate::runtime::Runtime;
-use crate::servicebus::RuleRef;
+use crate::servicebus::argument::is_longer;
 use crate::servicebus::management::{AddRule, ListRules, ListSessions, RemoveRule, Request, Response};
+use crate::servicebus::name::{self, MAX_SUBSCRIPTION_NAME};
+use crate::servicebus::{Argument, RuleFilterRef, RuleRef};
 use crate::storage::{Management, Storage};
+use crate::time::{Duration, Instant};
 use core::fmt;
 
 /// Adds, removes and lists the rules of a subscription. It needs the right to manage, and no link of its own.
@@ -25,11 +28,13 @@ use core::fmt;
 pub struct RuleManager<R: Runtime> {
     client: Client<R>,
     subscription: Entity<StorageOf<R>>,
+    /// The time-out of each call, within the retry policy's.
+    limit: Option<Duration>,
 }
 
 impl<R: Runtime> Clone for RuleManager<R> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), subscription: self.subscription.clone() }
+        Self { client: self.client.clone(), subscription: self.subscription.clone(), limit: self.limit }
     }
 }
 
@@ -38,6 +43,10 @@ impl<R: Runtime> fmt::Debug for RuleManager<R> {
         f.debug_struct("RuleManager").field("subscription", &self.subscription).finish()
     }
 }
+
+/// The longest expression or action of a rule.
+// docs/evidence/wire-protocol.md §8
+const MAX_SQL_LEN: usize = 1_024;
 
 /// Entries per request.
 const PAGE: u32 = 100;
@@ -83,11 +92,50 @@ impl Listed {
 
 impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     pub(super) fn new(client: Client<R>, subscription: Entity<S>) -> Self {
-        Self { client, subscription }
+        Self { client, subscription, limit: None }
     }
 
-    async fn request(&self, request: &dyn Request) -> Result<Response<S::Payload>, Error<S>> {
-        self.client.request(&self.subscription, request).await
+    /// A clone whose calls end within `limit`, whatever the retry policy allows; of a list, all of its pages together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    /// use servicebus_core::client::ErrorKind;
+    /// use servicebus_core::servicebus::Entity;
+    ///
+    /// let rules = client.rule_manager(Entity::subscription("events", "audit"));
+    /// # world.set_black_hole(true);
+    /// // Nothing answers: known after two seconds instead of minutes.
+    /// let error = rules.timeout(Duration::from_secs(2)).list().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self.clone() }
+    }
+
+    /// The end of a call that starts now, where it has one of its own.
+    fn until(&self) -> Option<Instant> {
+        let limit = self.limit?;
+        Some(self.client.shared.now() + limit)
+    }
+
+    async fn request(&self, request: &dyn Request, until: Option<Instant>) -> Result<Response<S::Payload>, Error<S>> {
+        self.client.request(&self.subscription, request, until).await
+    }
+
+    /// Refuses an argument before it costs a connection.
+    fn refused(&self, argument: Argument, why: &dyn fmt::Display) -> Error<S> {
+        Error::new(Failure::explained(Cause::Argument(argument), why), &self.subscription)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Error<S>> {
+        name::check(name, MAX_SUBSCRIPTION_NAME, false).map_err(|why| self.refused(Argument::RuleName, &why))
     }
 
     /// Adds a rule. The name is unique in the subscription.
@@ -97,8 +145,10 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists), and
-    /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid.
+    /// [`ErrorKind::AlreadyExists`](super::ErrorKind::AlreadyExists),
+    /// [`ErrorKind::Rejected`](super::ErrorKind::Rejected) for an expression that is not valid, and
+    /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a name that no rule can have, or an
+    /// expression or action of more than 1024 characters.
     ///
     /// # Examples
     ///
@@ -113,7 +163,12 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// # });
     /// ```
     pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<S>> {
-        self.request(&AddRule { rule: *rule }).await.map(|_| ())
+        self.check_name(rule.name)?;
+        let expression = if let RuleFilterRef::Sql(expression) = rule.filter { expression } else { "" };
+        if [expression, rule.action.unwrap_or_default()].iter().any(|text| is_longer(text, MAX_SQL_LEN)) {
+            return Err(Error::new(Failure::new(Cause::Argument(Argument::SqlExpression)), &self.subscription));
+        }
+        self.request(&AddRule { rule: *rule }, self.until()).await.map(|_| ())
     }
 
     /// Removes a rule.
@@ -123,7 +178,8 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// Bound: the retry policy.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound), and
+    /// [`ErrorKind::InvalidArgument`](super::ErrorKind::InvalidArgument) for a name that no rule can have.
     ///
     /// # Examples
     ///
@@ -139,7 +195,8 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// # });
     /// ```
     pub async fn remove(&self, name: &str) -> Result<(), Error<S>> {
-        self.request(&RemoveRule { name }).await.map(|_| ())
+        self.check_name(name)?;
+        self.request(&RemoveRule { name }, self.until()).await.map(|_| ())
     }
 
     /// Hands every rule to `take`, in the order of their names. Returns how many there were.
@@ -164,9 +221,9 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     /// # });
     /// ```
     pub async fn list_each(&self, mut take: impl FnMut(RuleRef<'_>)) -> Result<u32, Error<S>> {
-        let mut listed = Listed::default();
+        let (mut listed, until) = (Listed::default(), self.until());
         loop {
-            let response = self.request(&ListRules { skip: listed.total, top: PAGE }).await?;
+            let response = self.request(&ListRules { skip: listed.total, top: PAGE }, until).await?;
             for rule in response.rules() {
                 listed.entry(rule.name);
                 take(rule);
@@ -212,8 +269,10 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
         &self,
         entity: &Entity<S>,
         request: &dyn Request,
+        until: Option<Instant>,
     ) -> Result<Response<S::Payload>, Error<S>> {
-        call::request::<R>(&self.shared, None, entity, request, None).await
+        call::check_entity(entity)?;
+        call::request::<R>(&self.shared, None, entity, request, until).await
     }
 
     /// Hands the ids of the sessions of a queue or subscription to `take`: those that have messages or a state, or
@@ -251,7 +310,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
         let mut listed = Listed::default();
         loop {
             let request = ListSessions { updated_after, skip: listed.total, top: PAGE };
-            let response = self.request(&entity, &request).await?;
+            let response = self.request(&entity, &request, None).await?;
             for id in response.session_ids() {
                 listed.entry(id);
                 take(id);

@@ -1,5 +1,6 @@
 //! A message pump over sessions: accepts available sessions, several at once, and releases them when they are idle.
 
+use super::call::check_entity;
 use super::handler_future::{AsTasks, HandlerFuture, InPlace, Launch};
 use super::processor::log_error;
 use super::processor_control::Mode;
@@ -264,7 +265,8 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
     /// Guarantee: at least once with locks, at most once with receive-and-delete.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped.
+    /// [`ErrorKind::Closed`](super::ErrorKind::Closed) when the client is closed under it or its driver is dropped, and a
+    /// name that leads to no entity.
     ///
     /// # Examples
     ///
@@ -367,6 +369,8 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
         FutC: Future<Output = Result<(), HandlerError>>,
         L: Launch<HandlerFuture<Fut>> + Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
     {
+        // No session is ever accepted there: that is no outage to wait for.
+        check_entity(self.receiver.entity())?;
         let pump = Pump {
             receiver: &self.receiver,
             control: &self.control,

@@ -12,7 +12,7 @@ use crate::servicebus::Argument;
 use crate::servicebus::management::Schedule;
 use crate::servicebus::{AsMessage, MessageBatch, ReceivedMessage};
 use crate::storage::{Management, Payload, Storage, Transactions};
-use crate::time::Timestamp;
+use crate::time::{Duration, Instant, Timestamp};
 use core::fmt;
 use core::future::{Future, poll_fn};
 
@@ -118,13 +118,41 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
 }
 
 impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
-    async fn control(&self, control: Control<S>) -> Result<Option<TransactionOf<R>>, Failure<S>> {
+    /// A clone whose transactions begin, commit and roll back within `limit`, whatever the retry policy allows. What is
+    /// sent and settled under them ends as the time-outs of its senders and receivers say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let client = world.client::<servicebus_core::storage::Heap>();
+    /// use core::time::Duration;
+    /// use servicebus_core::client::ErrorKind;
+    ///
+    /// let transactions = client.transactions("orders")?;
+    /// # world.set_black_hole(true);
+    /// // Nothing answers: known after two seconds instead of minutes.
+    /// let error = transactions.timeout(Duration::from_secs(2)).begin().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self { endpoint: self.endpoint.limited(limit) }
+    }
+
+    async fn control(
+        &self,
+        control: Control<S>,
+        until: Option<Instant>,
+    ) -> Result<Option<TransactionOf<R>>, Failure<S>> {
         let id = self.endpoint.id;
         let payload = S::Payload::encode(&control).map_err(|_| Failure::new(Cause::Argument(Argument::Storage)))?;
         let mut unsent = Some(&payload);
         let poll =
             |machine: &mut ClientMachine<S>, operation: OperationId| machine.poll_control(operation, id, &mut unsent);
-        self.endpoint.call(Some(self.endpoint.try_deadline()), poll)?.await
+        self.endpoint.call(Some(self.endpoint.try_deadline_within(until)), poll)?.await
     }
 
     /// Begins a transaction. The service rolls it back by itself after two minutes.
@@ -148,20 +176,14 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
     /// # });
     /// ```
     pub async fn begin(&self) -> Result<Transaction<R>, Error<S>> {
-        let mut attempt = 0;
+        let (mut attempt, until) = (0, self.endpoint.until());
         loop {
-            match self.control(Control::Declare).await {
+            match self.control(Control::Declare, until).await {
                 Ok(Some(id)) => return Ok(Transaction { controller: self.clone(), id, open: true }),
                 Ok(None) => return Err(self.endpoint.error(Failure::new(Cause::Malformed))),
                 Err(failure) => {
-                    if !super::call::wait_to_retry::<R>(
-                        &self.endpoint.shared,
-                        None,
-                        &mut attempt,
-                        &failure,
-                        self.endpoint.until(),
-                    )
-                    .await
+                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure, until)
+                        .await
                     {
                         return Err(self.endpoint.error(failure));
                     }
@@ -443,7 +465,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
     }
 
     async fn discharge(mut self, fail: bool) -> Result<(), Error<S>> {
-        let result = self.controller.control(Control::Discharge { id: self.id, fail }).await;
+        let until = self.controller.endpoint.until();
+        let result = self.controller.control(Control::Discharge { id: self.id, fail }, until).await;
         self.open = false;
         result.map(|_| ()).map_err(|failure| self.controller.endpoint.error(failure))
     }

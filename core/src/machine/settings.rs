@@ -6,7 +6,11 @@ use crate::servicebus::connection_string::{ConnectionCredential, ConnectionStrin
 use crate::servicebus::retry::RetryPolicy;
 use crate::storage::{ExternalTokens, Features, Limits, Storage, TransactionOf};
 use crate::time::Duration;
+use crate::wire::frame::MIN_MAX_FRAME_SIZE;
 use core::fmt;
+
+/// A shorter idle time-out would end connections whose answers are on their way.
+const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 
 /// How a client behaves.
 ///
@@ -121,7 +125,7 @@ impl<S: Storage> Settings<S> {
         self
     }
 
-    /// Sets the largest frame that is accepted, in bytes.
+    /// Sets the largest frame that is accepted, in bytes: 512 at least, as AMQP wants.
     ///
     /// # Examples
     ///
@@ -134,11 +138,11 @@ impl<S: Storage> Settings<S> {
     /// ```
     #[must_use]
     pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
-        self.max_frame_size = bytes;
+        self.max_frame_size = bytes.max(MIN_MAX_FRAME_SIZE);
         self
     }
 
-    /// Sets the silence after which the service takes the connection for lost.
+    /// Sets the silence after which the service takes the connection for lost: a second at least.
     ///
     /// # Examples
     ///
@@ -153,7 +157,7 @@ impl<S: Storage> Settings<S> {
     /// ```
     #[must_use]
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_time_out = timeout;
+        self.idle_time_out = timeout.max(SHORTEST_IDLE);
         self
     }
 

@@ -28,6 +28,14 @@ pub enum Argument {
     HostName,
     /// The name of the queue, topic or subscription.
     EntityName,
+    /// The name of a rule.
+    RuleName,
+    /// The SQL expression of a rule's filter or action.
+    SqlExpression,
+    /// How long a message lives.
+    TimeToLive,
+    /// When a message becomes available.
+    ScheduledEnqueueTime,
     /// The identifier of a sender or receiver.
     Identifier,
     /// The token of an external credential.
@@ -38,6 +46,8 @@ pub enum Argument {
     SessionId,
     /// A message's partition key.
     PartitionKey,
+    /// A message's partition key for the entity that a transaction goes through.
+    TransactionPartitionKey,
     /// A message's partition key beside its session's id.
     PartitionKeyMismatch,
     /// The session that replies belong to.
@@ -73,13 +83,18 @@ impl Argument {
     pub const fn words(self) -> &'static str {
         match self {
             Self::ConnectionString => "the connection string is not valid",
-            Self::HostName => "the host name has more than 256 bytes",
-            Self::EntityName => "the entity's name has more than 260 characters, or its subscription's more than 50",
+            Self::HostName => "the host name is not valid: 256 bytes at most",
+            Self::EntityName => "the entity's name is not valid: 260 characters at most, a subscription's 50",
+            Self::RuleName => "the rule's name is not valid: 50 characters at most",
+            Self::SqlExpression => "the SQL expression or action has more than 1024 characters",
+            Self::TimeToLive => "time_to_live is shorter than a millisecond",
+            Self::ScheduledEnqueueTime => "the time to enqueue at is not within the years 1 to 9999",
             Self::Identifier => "the identifier has more than 128 characters",
             Self::AccessToken => "the access token is not text",
             Self::MessageId => "message_id has more than 128 characters",
             Self::SessionId => "session_id has more than 128 characters",
             Self::PartitionKey => "partition_key has more than 128 characters",
+            Self::TransactionPartitionKey => "transaction_partition_key has more than 128 characters",
             Self::PartitionKeyMismatch => "partition_key and session_id differ",
             Self::ReplyToSessionId => "reply_to_session_id has more than 128 characters",
             Self::Unlocked => "the message has no lock of its own",
@@ -104,7 +119,7 @@ impl fmt::Display for Argument {
 
 /// Whether a text has more characters than these.
 #[inline(never)]
-pub(super) fn is_longer(text: &str, characters: usize) -> bool {
+pub(crate) fn is_longer(text: &str, characters: usize) -> bool {
     // A character has a byte at least.
     text.len() > characters && text.chars().count() > characters
 }

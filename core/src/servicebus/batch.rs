@@ -208,7 +208,7 @@ impl<S: Storage> MessageBatch<S> {
     }
 
     fn add(&mut self, message: &MessageRef<'_>) -> Result<(), BatchError> {
-        message.validate().map_err(BatchError::Invalid)?;
+        message.validate_for::<S>().map_err(BatchError::Invalid)?;
         let start = self.size_in_bytes();
         let size = measure(message);
         let result = self.append(message, size);

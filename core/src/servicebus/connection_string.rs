@@ -19,6 +19,7 @@ use core::fmt;
 /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionCredential<'a> {
     /// A key to sign tokens with.
     SharedAccessKey {
@@ -56,6 +57,7 @@ impl fmt::Debug for ConnectionCredential<'_> {
 /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectionString<'a> {
     /// The namespace's host name.
     pub host: &'a str,
@@ -145,6 +147,9 @@ const KEYS: [&str; 6] = [
     "UseDevelopmentEmulator",
 ];
 
+/// The longest host name that is connected to.
+pub(crate) const MAX_HOST_BYTES: usize = 256;
+
 impl<'a> ConnectionString<'a> {
     /// Takes a connection string apart.
     ///
@@ -227,6 +232,20 @@ impl<'a> ConnectionString<'a> {
         Ok(Self { host, port, credential, entity_path, use_development_emulator })
     }
 
+    /// Whether this is the name or the address of a host, and nothing else.
+    #[doc(hidden)]
+    pub fn check_namespace(name: &str) -> Result<(), super::Argument> {
+        // A semicolon would begin another key of a connection string.
+        let host = parse_endpoint(name).filter(|_| !name.contains(';'));
+        host.filter(|(host, _)| host.len() <= MAX_HOST_BYTES).map(|_| ()).ok_or(super::Argument::HostName)
+    }
+
+    /// Whether the host's name is one that can be connected to.
+    #[doc(hidden)]
+    pub fn check_host(&self) -> Result<(), super::Argument> {
+        if self.host.len() > MAX_HOST_BYTES { Err(super::Argument::HostName) } else { Ok(()) }
+    }
+
     /// Whether to encrypt the connection: always, except for an emulator.
     ///
     /// # Examples
@@ -275,8 +294,9 @@ pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
         Some("") | None => None,
         Some(port) => Some(u16::try_from(decimal(port)?).ok()?),
     };
-    let blank = host.bytes().any(|byte| byte.is_ascii_whitespace());
-    (!host.is_empty() && !blank).then_some((host, port))
+    // No host has spaces, control characters or letters beyond ASCII.
+    let plain = host.bytes().all(|byte| byte.is_ascii_graphic());
+    (!host.is_empty() && plain).then_some((host, port))
 }
 
 /// The text without the blanks around it.
@@ -340,6 +360,9 @@ mod tests {
             ("Endpoint=", Missing("Endpoint")),
             ("Endpoint=sb://h:x;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
             ("Endpoint=sb://;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://h\0;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://hä;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
+            ("Endpoint=sb://h o;SharedAccessKeyName=n;SharedAccessKey=k", Invalid("Endpoint")),
             ("Endpoint=sb://h", Missing("SharedAccessKey")),
             ("Endpoint=sb://h;SharedAccessKey=k", Missing("SharedAccessKeyName")),
             ("Endpoint=sb://h;SharedAccessKeyName=n", Missing("SharedAccessKey")),

@@ -44,7 +44,7 @@ pub type Properties<'a> = &'a [(&'a str, Value<'a>)];
 /// # });
 /// ```
 // docs/evidence/wire-protocol.md §4.3
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Disposition<'a> {
     /// It is done and goes.
@@ -71,7 +71,7 @@ pub enum Disposition<'a> {
 /// let refused = DeadLetterOptions::new().with_reason("not an order").with_description("line 3: no amount");
 /// assert_eq!(refused.reason, Some("not an order"));
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DeadLetterOptions<'a> {
     /// Kept as the application property `DeadLetterReason`.

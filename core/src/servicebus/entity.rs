@@ -3,6 +3,7 @@
 use super::address::{Address, SubQueue};
 use crate::storage::Storage;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// A queue, a topic or a subscription, by name.
 ///
@@ -164,3 +165,36 @@ impl<S: Storage> PartialEq for Entity<S> {
 }
 
 impl<S: Storage> Eq for Entity<S> {}
+
+/// As they are compared: cases do not count.
+impl<S: Storage> Hash for Entity<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut put = |name: &str| {
+            name.bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
+            state.write_u8(0xff);
+        };
+        put(self.name.as_ref());
+        if let Some(subscription) = &self.subscription {
+            put(subscription.as_ref());
+        }
+        self.sub_queue.hash(state);
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::storage::Heap;
+    use std::collections::HashSet;
+
+    #[test]
+    fn entities_are_keys_whatever_their_cases() {
+        let mut seen = HashSet::new();
+        assert!(seen.insert(Entity::<Heap>::subscription("events", "audit")));
+        assert!(!seen.insert(Entity::subscription("Events", "AUDIT")));
+        assert!(seen.insert(Entity::queue("events")));
+        assert!(seen.insert(Entity::queue("events").dead_letter()));
+        assert!(seen.insert(Entity::subscription("event", "saudit")));
+    }
+}

@@ -5,6 +5,7 @@ use super::argument::{Argument, is_longer};
 use super::body::Body;
 use super::entries::Entries;
 use super::key::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, TRACEPARENT, TRACESTATE, VIA_PARTITION_KEY};
+use crate::storage::Storage;
 use crate::time::{Duration, Millis, Timestamp};
 use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
@@ -212,6 +213,22 @@ impl<'a> MessageRef<'a> {
     /// ```
     // docs/evidence/wire-protocol.md §3.1
     pub fn validate(&self) -> Result<(), InvalidMessage> {
+        self.validate_ids()?;
+        if self.transaction_partition_key.is_some_and(|key| is_longer(key, MAX_ID_LEN)) {
+            return Err(InvalidMessage::TooLong(Argument::TransactionPartitionKey));
+        }
+        if self.time_to_live.is_some_and(|life| life < Duration::from_millis(1)) {
+            return Err(InvalidMessage::TimeToLive);
+        }
+        Ok(())
+    }
+
+    /// The check before a send. In fixed storage, which has no room for more code in every send, that of the ids.
+    pub(crate) fn validate_for<S: Storage>(&self) -> Result<(), InvalidMessage> {
+        if S::CHECKS { self.validate() } else { self.validate_ids() }
+    }
+
+    fn validate_ids(&self) -> Result<(), InvalidMessage> {
         let ids = [
             (self.message_id.and_then(|id| id.as_str()), Argument::MessageId),
             (self.session_id, Argument::SessionId),
@@ -393,6 +410,8 @@ pub enum InvalidMessage {
     TooLong(Argument),
     /// Session id and partition key are both set and differ.
     PartitionKeyMismatch,
+    /// It lives for less than a millisecond, which is what the service counts in: it would be gone at once.
+    TimeToLive,
 }
 
 impl fmt::Display for InvalidMessage {
@@ -400,6 +419,7 @@ impl fmt::Display for InvalidMessage {
         match self {
             Self::TooLong(argument) => f.write_str(argument.words()),
             Self::PartitionKeyMismatch => f.write_str(Argument::PartitionKeyMismatch.words()),
+            Self::TimeToLive => f.write_str(Argument::TimeToLive.words()),
         }
     }
 }

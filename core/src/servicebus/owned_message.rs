@@ -28,7 +28,7 @@ use core::fmt;
 /// order("two of the blue ones");
 /// order(vec![0x02, 0xb1]);
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MessageBody(Bytes);
 
 impl fmt::Debug for MessageBody {
@@ -143,7 +143,7 @@ impl From<uuid::Uuid> for MessageIdBuf {
 }
 
 /// The encoded body.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum Content {
     /// The bytes of the one data section.
     Data(Bytes),
@@ -165,7 +165,7 @@ enum Content {
 ///
 /// Its application properties are kept encoded: borrowing it for a send neither allocates nor walks them. Setting one
 /// looks through those that are set.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Message {
     body: Content,
     message_id: Option<MessageIdBuf>,

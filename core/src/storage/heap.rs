@@ -50,13 +50,14 @@ impl Storage for Heap {
     const MAX_FRAME_SIZE: u32 = u32::MAX;
     const MESSAGE_IDS: bool = true;
     const PIPELINES: bool = false;
+    const CHECKS: bool = true;
 
     fn rx(max_frame_size: usize) -> HeapBuffer {
         HeapBuffer::bounded(max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize))
     }
 
     fn tx(max_frame_size: usize) -> HeapBuffer {
-        HeapBuffer::whole(max_frame_size)
+        HeapBuffer::whole(max_frame_size.max(crate::wire::frame::MIN_MAX_FRAME_SIZE as usize))
     }
 }
 

@@ -51,7 +51,9 @@ macro_rules! client_options {
             pub fn new(connection_string: impl Into<String>) -> Result<Self, Error> {
                 let connection_string = connection_string.into();
                 $crate::servicebus::ConnectionString::parse_endpoint(&connection_string)
-                    .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?;
+                    .map_err(|error| Error::invalid(Argument::ConnectionString, &error))?
+                    .check_host()
+                    .map_err(|argument| Error::invalid(argument, &"the endpoint's is longer"))?;
                 Ok(Self {
                     settings: $crate::machine::Settings::new(connection_string.into(), $crate::transport::seed()),
                     dialer: $crate::transport::Dialer::new(<$network>::default()),
@@ -76,6 +78,8 @@ macro_rules! client_options {
             #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
             /// ```
             pub fn for_namespace(host: &str) -> Result<Self, Error> {
+                $crate::servicebus::ConnectionString::check_namespace(host)
+                    .map_err(|argument| Error::invalid(argument, &format_args!("{host:?}")))?;
                 Self::new(format!("Endpoint={host}"))
             }
 
@@ -212,7 +216,7 @@ macro_rules! client_options {
                 self
             }
 
-            /// Sets the silence after which the service takes the connection for lost: a minute by default. Heartbeats
+            /// Sets the silence after which the service takes the connection for lost: a minute by default, a second at least. Heartbeats
             /// keep it from that.
             ///
             /// # Examples
@@ -228,11 +232,11 @@ macro_rules! client_options {
             /// ```
             #[must_use]
             pub fn with_idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
-                self.settings.idle_time_out = timeout;
+                self.settings = self.settings.with_idle_timeout(timeout);
                 self
             }
 
-            /// Sets the largest frame that is accepted, in bytes: 65 536 by default.
+            /// Sets the largest frame that is accepted, in bytes: 65 536 by default, 512 at least.
             ///
             /// # Examples
             ///
@@ -245,7 +249,7 @@ macro_rules! client_options {
             /// ```
             #[must_use]
             pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
-                self.settings.max_frame_size = bytes;
+                self.settings = self.settings.with_max_frame_bytes(bytes);
                 self
             }
 

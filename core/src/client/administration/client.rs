@@ -32,7 +32,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// let options = AdministrationOptions::new().with_retry(patient);
 /// assert_eq!(options.retry.max_retries, 10);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdministrationOptions {
     /// The version of the API: the newest by default.
@@ -230,6 +230,9 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
     /// [`Credential`](crate::client::Credential), or with feature `azure-identity` an `AzureCredential`. A token is
     /// kept until five minutes before its end.
     ///
+    /// # Errors
+    /// A host name that is not valid.
+    ///
     /// # Examples
     ///
     /// ```
@@ -244,8 +247,9 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
     ///     Ok::<_, std::io::Error>(HeapToken::jwt(token, end))
     /// };
     /// let (host, options) = ("contoso.servicebus.windows.net", AdministrationOptions::new());
-    /// let admin = AdministrationClient::for_namespace(host, credential, options, Http::default());
+    /// let admin = AdministrationClient::for_namespace(host, credential, options, Http::default())?;
     /// # let _ = admin;
+    /// # Ok::<(), servicebus_core::client::Error<servicebus_core::storage::Heap>>(())
     /// ```
     #[cfg(feature = "std")]
     pub fn for_namespace(
@@ -253,8 +257,10 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
         credential: impl crate::client::Credential,
         options: AdministrationOptions,
         http: H,
-    ) -> Self {
-        Self::with_credential(Endpoint::new(host), credential, options, http, T::default())
+    ) -> Result<Self, Error<Heap>> {
+        ConnectionString::check_namespace(host)
+            .map_err(|argument| Error::invalid(argument, &format_args!("{host:?}")))?;
+        Ok(Self::with_credential(Endpoint::new(host), credential, options, http, T::default()))
     }
 }
 

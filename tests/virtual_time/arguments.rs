@@ -1,0 +1,177 @@
+//! What a call is given and cannot use is refused by name, before it costs a connection.
+
+use crate::stage::{MINUTE, SECOND, Small, play, world};
+use servicebus_core::client::{
+    Client, Error, ErrorKind, ErrorOutcome, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+};
+use servicebus_core::machine::Settings;
+use servicebus_core::servicebus::{
+    Argument, AsMessage, Entity, Message, MessageRef, RetryPolicy, RuleFilterRef, RuleRef,
+};
+use servicebus_core::storage::{Heap, Storage};
+use servicebus_core::time::{Duration, Timestamp};
+use servicebus_core::wire::frame::MIN_MAX_FRAME_SIZE;
+use servicebus_emulator::broker::entities::QueueDescription;
+use servicebus_simulation::{Simulated, World};
+
+/// The argument that was refused.
+fn refused<S: Storage, T>(result: Result<T, Error<S>>) -> Argument {
+    let error = result.err().expect("it is refused");
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, ErrorOutcome::NotSent), "{error}");
+    error.argument().expect("it has a name")
+}
+
+/// A scene in which no client connects.
+fn play_offline(scene: impl AsyncFnOnce(World, Client<Simulated<Heap>>) + 'static) {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<Heap>();
+        scene(world.clone(), client.clone()).await;
+        assert_eq!(world.connections_opened(), 0, "nothing was sent");
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_name_that_leads_to_no_entity_is_refused() {
+    play_offline(async |_, client| {
+        let long = "x".repeat(261);
+        for name in
+            ["", " ", "/", "q/", "/q", "q?x", "q#x", "q\0", "..", "sb://localhost/q", "$cbs", "q/$management", &long]
+        {
+            assert_eq!(refused(client.sender(name)), Argument::EntityName, "{name:?}");
+            assert_eq!(refused(client.receiver(name)), Argument::EntityName, "{name:?}");
+            assert_eq!(refused(client.transactions(name)), Argument::EntityName, "{name:?}");
+            assert_eq!(refused(client.list_sessions(name, None).await), Argument::EntityName, "{name:?}");
+            assert_eq!(refused(client.accept_next_session(name, SECOND).await), Argument::EntityName, "{name:?}");
+            let below = Entity::subscription("t", name);
+            assert_eq!(refused(client.receiver(below.clone())), Argument::EntityName, "{name:?}");
+            assert_eq!(refused(client.rule_manager(below).list().await), Argument::EntityName, "{name:?}");
+            let processor = client.processor(name, ProcessorOptions::new());
+            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityName, "{name:?}");
+            let processor = client.session_processor(name, SessionProcessorOptions::new());
+            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityName, "{name:?}");
+        }
+        let error = client.sender("q?x").unwrap_err();
+        assert!(error.to_string().contains("'?' cannot be at this place of a name"), "{error}");
+    });
+}
+
+#[test]
+fn a_session_that_there_cannot_be_is_refused() {
+    play_offline(async |_, client| {
+        let id = "ä".repeat(129);
+        assert_eq!(refused(client.accept_session("q", &id).await), Argument::SessionId);
+        assert_eq!(refused(client.accept_non_exclusive_session("q", &id).await), Argument::SessionId);
+    });
+    // In fixed storage such an id has no room.
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<Small>();
+        let id = "x".repeat(129);
+        assert_eq!(refused(client.accept_session("q", &id).await), Argument::SessionId);
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_rule_that_there_cannot_be_is_refused() {
+    play_offline(async |_, client| {
+        let rules = client.rule_manager(Entity::subscription("t", "s"));
+        let (long, longer) = ("r".repeat(51), "x".repeat(1_025));
+        for name in ["", "a/b", "a\0b", "a?", &long] {
+            assert_eq!(
+                refused(rules.add(&RuleRef::new(name, RuleFilterRef::True)).await),
+                Argument::RuleName,
+                "{name:?}"
+            );
+            assert_eq!(refused(rules.remove(name).await), Argument::RuleName, "{name:?}");
+        }
+        let filter = RuleRef::new("r", RuleFilterRef::Sql(&longer));
+        assert_eq!(refused(rules.add(&filter).await), Argument::SqlExpression);
+        let action = RuleRef::new("r", RuleFilterRef::True).with_action(&longer);
+        assert_eq!(refused(rules.add(&action).await), Argument::SqlExpression);
+    });
+}
+
+#[test]
+fn a_message_that_would_be_gone_at_once_is_refused() {
+    play_offline(async |_, client| {
+        let sender = client.sender("q").unwrap();
+        let key = "x".repeat(129);
+        for (message, argument) in [
+            (Message::new("x").with_time_to_live(Duration::ZERO), Argument::TimeToLive),
+            (Message::new("x").with_time_to_live(Duration::from_micros(999)), Argument::TimeToLive),
+            (Message::new("x").with_transaction_partition_key(key), Argument::TransactionPartitionKey),
+        ] {
+            assert!(message.as_message().validate().is_err());
+            assert_eq!(refused(sender.send(&message).await), argument);
+            assert_eq!(refused(sender.enqueue(&message).await), argument);
+            assert_eq!(refused(sender.schedule(&message, sender.now()).await), argument);
+            assert_eq!(refused(sender.schedule_all(&[&message], sender.now()).await), argument);
+        }
+        for at in [i64::MIN, Timestamp::DOTNET_MIN.as_millis() - 1, Timestamp::DOTNET_MAX.as_millis(), i64::MAX] {
+            let at = Timestamp::from_millis(at);
+            assert_eq!(refused(sender.schedule("x", at).await), Argument::ScheduledEnqueueTime);
+            assert_eq!(refused(sender.schedule_all(&["x"], at).await), Argument::ScheduledEnqueueTime);
+        }
+        assert_eq!(MessageRef::new("x").with_time_to_live(Duration::from_millis(1)).validate(), Ok(()));
+    });
+}
+
+#[test]
+fn a_connection_string_that_is_refused_says_why() {
+    play_offline(async |world, client| {
+        let text = world.settings::<Heap>().connection_string;
+        let text: &str = text.as_ref();
+        for (given, why) in [
+            ("", "Endpoint is missing"),
+            ("nonsense", "not of the form key=value"),
+            (&text.replace("sb://localhost", "sb://h o"), "Endpoint has a value that is not valid"),
+            (&text.replace("localhost", "elsewhere"), "another host"),
+        ] {
+            let result = client.set_connection_string(given.to_owned());
+            assert!(result.clone().unwrap_err().to_string().contains(why), "{given}: {result:?}");
+            assert_eq!(refused(result), Argument::ConnectionString);
+        }
+    });
+}
+
+#[test]
+fn numbers_that_no_connection_lives_with_are_rounded_up() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let changes: [fn(&mut Settings<Heap>); 3] = [
+            |settings| settings.max_frame_size = 0,
+            |settings| *settings = settings.clone().with_max_frame_bytes(0),
+            |settings| *settings = settings.clone().with_idle_timeout(Duration::ZERO),
+        ];
+        for change in changes {
+            let mut settings = world.settings::<Heap>();
+            change(&mut settings);
+            settings.retry = RetryPolicy::none();
+            let client = world.client_with(settings);
+            client.sender("q").unwrap().timeout(SECOND * 5).send(&"x".repeat(5_000)).await.unwrap();
+            let receiver = client.receiver(ReceiverOptions::new("q")).unwrap();
+            let message = receiver.timeout(MINUTE).receive(SECOND * 5).await.unwrap().unwrap();
+            receiver.complete(&message).await.unwrap();
+            client.close().await;
+        }
+    });
+    let settings = Settings::<Heap>::new("Endpoint=sb://localhost".into(), 1).with_max_frame_bytes(0);
+    assert_eq!(settings.max_frame_size, MIN_MAX_FRAME_SIZE);
+}
+
+#[test]
+fn a_namespace_is_a_host_and_nothing_else() {
+    for name in ["", "h o", "h\0", "hä", "h;SharedAccessKeyName=a;SharedAccessKey=b", &"h".repeat(257)] {
+        let error = servicebus_tokio::Options::for_namespace(name).unwrap_err();
+        assert_eq!(error.argument(), Some(Argument::HostName), "{name:?}: {error}");
+        let http = servicebus_tokio::administration::Http::default();
+        let credential = || async { Err::<servicebus_tokio::Token, _>("there is none") };
+        let options = servicebus_tokio::AdministrationOptions::new();
+        let error = servicebus_tokio::AdministrationClient::for_namespace(name, credential, options, http).unwrap_err();
+        assert_eq!(error.argument(), Some(Argument::HostName), "{name:?}: {error}");
+    }
+    assert!(servicebus_tokio::Options::for_namespace("contoso.servicebus.windows.net").is_ok());
+}
