@@ -257,7 +257,7 @@ pub type Peeker<S> = servicebus_core::client::Peeker<Embassy<S>>;
 pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S>>;
 /// The rules of a subscription; see [`servicebus_core::client::RuleManager`].
 ///
-/// `add`, `remove`, `list_each`.
+/// `add`, `remove`, `list_each`, `timeout`.
 ///
 /// # Examples
 ///
@@ -276,7 +276,7 @@ pub type LockRenewal<'m, S> = servicebus_core::client::LockRenewal<'m, Embassy<S
 pub type RuleManager<S> = servicebus_core::client::RuleManager<Embassy<S>>;
 /// Begins transactions; see [`servicebus_core::client::TransactionController`].
 ///
-/// `begin`, `close`.
+/// `begin`, `timeout`, `close`.
 ///
 /// # Examples
 ///

@@ -167,6 +167,21 @@ impl<S: Storage> PartialEq for Entity<S> {
 impl<S: Storage> Eq for Entity<S> {}
 
 /// As they are compared: cases do not count.
+///
+/// # Examples
+///
+/// ```
+/// use servicebus_core::servicebus::Entity;
+/// use servicebus_core::storage::Heap;
+/// use std::collections::HashSet;
+///
+/// let mut seen = HashSet::new();
+/// assert!(seen.insert(Entity::<Heap>::subscription("events", "audit")));
+/// assert!(!seen.insert(Entity::subscription("Events", "AUDIT")), "the service does not tell cases apart");
+/// assert!(seen.insert(Entity::queue("events")));
+/// assert!(seen.insert(Entity::queue("events").dead_letter()));
+/// assert!(seen.insert(Entity::subscription("event", "saudit")));
+/// ```
 impl<S: Storage> Hash for Entity<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut put = |name: &str| {
@@ -178,23 +193,5 @@ impl<S: Storage> Hash for Entity<S> {
             put(subscription.as_ref());
         }
         self.sub_queue.hash(state);
-    }
-}
-
-#[cfg(all(test, feature = "alloc"))]
-mod tests {
-    extern crate std;
-    use super::*;
-    use crate::storage::Heap;
-    use std::collections::HashSet;
-
-    #[test]
-    fn entities_are_keys_whatever_their_cases() {
-        let mut seen = HashSet::new();
-        assert!(seen.insert(Entity::<Heap>::subscription("events", "audit")));
-        assert!(!seen.insert(Entity::subscription("Events", "AUDIT")));
-        assert!(seen.insert(Entity::queue("events")));
-        assert!(seen.insert(Entity::queue("events").dead_letter()));
-        assert!(seen.insert(Entity::subscription("event", "saudit")));
     }
 }
