@@ -210,6 +210,11 @@ impl<S: Storage> ClientMachine<S> {
                     Some(Route::Endpoint(place)) if S::Features::RECEIVERS => self.endpoint_readable(place, clock),
                     _ => {}
                 },
+                Event::DrainRequested(link) => {
+                    if let Some(connection) = &mut self.connection {
+                        let _ = connection.drained(link);
+                    }
+                }
                 Event::DrainSent(link) if S::Features::RECEIVERS => {
                     if let Some(place) = self.endpoint_of(link) {
                         self.drain_seen(place, clock);

@@ -2,13 +2,14 @@
 
 use crate::scripted::{self, Server};
 use crate::stage::{SECOND, observe, on_both_storages, policy, settings_of, within, world};
+use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
-use servicebus_core::wire::performative::Performative;
+use servicebus_core::wire::performative::{Flow, Performative, Role};
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_tests::engine::Item;
+use servicebus_tests::engine::{Item, flow};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::storages::Complete;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The longest of ten receives, whether one of them reported a failure, and how often the link was attached.
@@ -132,4 +133,42 @@ on_both_storages! {
     a_receive_ends_in_time_when_no_drain_is_answered_h5 => a_receive_ends_in_time;
     a_link_that_answers_no_drain_is_detached_h5 => a_link_that_answers_no_drain_is_detached;
     a_drain_is_not_late_before_the_link_is_attached_h5 => a_drain_is_not_late_before_the_link_is_attached;
+}
+
+/// What the client says of a sending link after a flow that asks for its credit back: count, credit and `drain`.
+fn answers_to_a_drain<S: Complete>() -> Vec<(Option<u32>, Option<u32>, bool)> {
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&answers);
+    let script = move |server: &mut Server, item: &Item<'_>| {
+        match item {
+            Item::Frame(_, Performative::Transfer(transfer), _) => {
+                if let Some(link) = server.link(transfer.handle).filter(|link| link.address == "q") {
+                    server.send_elsewhere(link.channel, &Flow { drain: true, ..flow(link.handle, 1, 10) });
+                }
+            }
+            Item::Frame(_, Performative::Flow(flow), _) => {
+                let link = flow.handle.and_then(|handle| server.link(handle));
+                if link.is_some_and(|link| link.role == Role::Sender && link.address == "q") {
+                    seen.borrow_mut().push((flow.delivery_count, flow.link_credit, flow.drain));
+                }
+            }
+            _ => {}
+        }
+        false
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        client.sender("q").unwrap().send(&MessageRef::new("x")).await.unwrap();
+        world.sleep(SECOND).await;
+    });
+    answers.take()
+}
+
+fn a_sender_gives_its_credit_back<S: Complete>() {
+    assert_eq!(answers_to_a_drain::<S>(), [(Some(11), Some(0), true)]);
+}
+
+on_both_storages! {
+    /// A sender with nothing to send uses up the rest of its credit, and says so (AMQP 1.0 §2.6.7).
+    a_sender_that_is_drained_answers => a_sender_gives_its_credit_back;
 }
