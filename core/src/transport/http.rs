@@ -291,11 +291,7 @@ fn is_clean(text: &str) -> bool {
 
 /// The bytes of a request.
 fn encode(endpoint: &Endpoint, request: &Request) -> Result<Vec<u8>, HttpError> {
-    let method = match request.method {
-        Method::Get => "GET",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-    };
+    let method = request.method.as_str();
     let is_field = |(name, value): (&str, &str)| is_clean(name) && !name.contains([' ', ':']) && is_clean(value);
     if !is_clean(&request.path_and_query)
         || request.path_and_query.contains(' ')

@@ -90,14 +90,14 @@ pub(super) fn missing_right(resource: &Resource, method: Method, host: &str, pat
         Method::Get if is_list => format!("Enumerate{all}"),
         Method::Get => format!("Get{one}"),
         Method::Put => format!("CreateOrUpdate{one}"),
-        Method::Delete => format!("Delete{one}"),
+        _ => format!("Delete{one}"),
     };
     let is_below = !resource.topic().is_empty();
     let claim = match method {
         _ if is_below => "",
         Method::Get => "Manage,EntityRead claims required for this operation. ",
         Method::Put => "Authorization failed for specified action: Manage,EntityWrite. ",
-        Method::Delete => "Authorization failed for specified action: Manage,EntityDelete. ",
+        _ => "Authorization failed for specified action: Manage,EntityDelete. ",
     };
     let text = format!(
         "{claim}SubCode=40100: Unauthorized : Unauthorized access for '{operation}' operation on endpoint \

@@ -268,6 +268,7 @@ impl Management {
             (None, Method::Get) => return self.get(&call, resource),
             (None, Method::Put) => return self.put(call, resource),
             (None, Method::Delete) => return self.delete(call, resource),
+            (None, _) => return Err(Refusal::nothing_here()),
         }
         Ok(answer(200, ENTRY, String::new()))
     }

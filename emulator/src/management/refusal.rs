@@ -87,11 +87,7 @@ impl Refusal {
 
     /// DLQ13: a sub-queue is no resource; `path` is that of its entity.
     pub(super) fn no_resource(path: String, method: Method) -> Self {
-        let verb = match method {
-            Method::Get => "GET",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        };
+        let verb = method.as_str();
         let text = format!("The specified HTTP verb ({verb}) is not valid. {MORE} .");
         Self { speaker: Speaker::Entity(path), ..Self::new(400, text) }
     }

@@ -24,6 +24,7 @@ use core::fmt;
 /// assert_eq!((created.kind, updated.kind), (ServiceErrorKind::AlreadyExists, ServiceErrorKind::Conflict));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// Reading an entity or a list.
     Get,

@@ -23,6 +23,7 @@ use core::fmt;
 /// # assert!(!changes_something(&request));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Method {
     /// Reads.
     Get,
