@@ -35,11 +35,10 @@ impl Head {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a word is in the list of a field, which may be there several times (RFC 9110 §5.3).
-    #[cfg(any(feature = "http", feature = "websockets"))]
-    pub(super) fn says(&self, name: &str, word: &str) -> bool {
+    /// Whether a token is in the list of a field, which may be there several times (RFC 9110 §5.3).
+    pub(super) fn has_token(&self, name: &str, token: &str) -> bool {
         let values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        values.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word))
+        values.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
     }
 }
 

@@ -25,9 +25,9 @@ use std::time::Instant;
 
 /// Connections that are kept for the next requests.
 const MAX_IDLE: usize = 4;
-/// How long one is kept. Routers and balancers forget connections that rest, Azure's after four minutes, and nobody is
-/// told: a request on one that was forgotten gets no answer.
-const MAX_REST: Duration = Duration::from_secs(60);
+/// How long an idle connection is kept. Routers and load balancers drop the state of idle connections without notice to
+/// either end, Azure's after four minutes: a request on such a connection gets no answer.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// HTTP/1.1 over a [`Dialer`].
 ///
@@ -244,7 +244,7 @@ impl<N: Network> Http<N> {
                 let place = idle.iter().rposition(|idle| idle.leads_to(endpoint))?;
                 idle.remove(place)
             };
-            if kept.since.elapsed() < MAX_REST && is_quiet(&mut kept.stream).await {
+            if kept.since.elapsed() < MAX_IDLE_TIME && is_quiet(&mut kept.stream).await {
                 return Some(kept.stream);
             }
         }
@@ -256,7 +256,7 @@ impl<N: Network> Http<N> {
         let (host, since) = (endpoint.host().into(), Instant::now());
         let new = Idle { host, port: endpoint.port(), tls: endpoint.uses_tls(), since, stream };
         let mut idle = self.idle();
-        // Under the lock: who closes takes what is kept after it has said so.
+        // Under the lock: `close` sets the flag before it takes the idle connections, so that none is added after that.
         if self.closed.load(Ordering::Acquire) {
             return Some(new.stream);
         }
@@ -266,7 +266,7 @@ impl<N: Network> Http<N> {
     }
 }
 
-/// Ends a connection as far as that needs no waiting: a response that is there does not wait for goodbyes.
+/// Ends a connection as far as that needs no waiting: a response that is there does not wait for TLS's alerts.
 async fn end<T: Transport>(stream: T) {
     let mut closing = pin!(stream.close());
     poll_fn(|cx| {
@@ -470,7 +470,7 @@ async fn exchange<T: Transport<Error = io::Error>>(
     head::write(&mut writer, request).await.map_err(HttpError::Http)?;
     let mut head = head::read(&mut reader).await.map_err(|error| HttpError::Http(HeadError::into_io(error)))?;
     let length = length(&head).map_err(HttpError::Http)?;
-    let ends = matches!(length, Length::Unknown) || !head.keeps_open || head.says("connection", "close");
+    let ends = matches!(length, Length::Unknown) || !head.keeps_open || head.has_token("connection", "close");
     let bytes = core::mem::take(&mut head.rest);
     let mut reading = Body { reader: &mut reader, bytes, used: 0 };
     let body = reading.read(length).await.map_err(HttpError::Body)?;
@@ -582,7 +582,7 @@ mod tests {
     fn a_connection_that_rests_for_long_is_not_used_again() {
         let (client, connected) = client();
         let endpoint = endpoint("a", 1);
-        for (rest, expected) in [(0, 1), (MAX_REST.as_secs() - 5, 1), (MAX_REST.as_secs(), 2)] {
+        for (rest, expected) in [(0, 1), (MAX_IDLE_TIME.as_secs() - 5, 1), (MAX_IDLE_TIME.as_secs(), 2)] {
             let rest = Duration::from_secs(rest);
             for kept in client.idle().iter_mut() {
                 kept.since = kept.since.checked_sub(rest).expect("the clock goes back that far");
@@ -596,12 +596,12 @@ mod tests {
     #[test]
     fn a_response_does_not_wait_for_the_end_of_its_connection() {
         let network = Answering::new("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n");
-        let counts = network.counts.clone();
+        let closes = network.closes.clone();
         let client = Http::new(Dialer::new(network));
-        for (clinging, ended) in [(0, 1), (1, 1)] {
-            counts.clinging.set(clinging);
+        for (stalled, completed) in [(0, 1), (1, 1)] {
+            closes.stalled.set(stalled);
             assert_eq!(get(&client, &endpoint("a", 1)).expect("a response").status, 200);
-            assert_eq!((counts.clinging.get(), counts.ended.get()), (0, ended));
+            assert_eq!((closes.stalled.get(), closes.completed.get()), (0, completed));
         }
         assert!(client.idle().is_empty());
     }
@@ -609,20 +609,20 @@ mod tests {
     #[test]
     fn a_connection_that_does_not_end_keeps_no_other_open() {
         let network = Answering::new("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        let counts = network.counts.clone();
+        let closes = network.closes.clone();
         let client = Http::new(Dialer::new(network));
         for port in 1..=3 {
             get(&client, &endpoint("a", port)).expect("a response");
         }
-        counts.clinging.set(1);
+        closes.stalled.set(1);
         {
             let mut closing = pin!(client.close());
             assert!(poll(closing.as_mut()).is_pending());
-            assert_eq!(counts.ended.get(), 2);
+            assert_eq!(closes.completed.get(), 2);
         }
         assert!(client.idle().is_empty());
         get(&client, &endpoint("a", 1)).expect("a response");
-        assert_eq!(counts.ended.get(), 3, "nothing is kept any more");
+        assert_eq!(closes.completed.get(), 3, "nothing is kept any more");
     }
 
     #[test]

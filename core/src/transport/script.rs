@@ -22,12 +22,20 @@ pub(super) struct Script {
     pub(super) written: Rc<RefCell<Vec<u8>>>,
     /// The peer does not read.
     pub(super) blocks: Rc<Cell<bool>>,
+    /// The peer has reset the connection: writes fail.
+    pub(super) fails: Rc<Cell<bool>>,
     /// What comes in after every flush.
     answer: Rc<str>,
-    /// Streams that are closed from now on and do not end.
-    pub(super) clinging: Rc<Cell<usize>>,
-    /// Streams that were closed and have ended.
-    pub(super) ended: Rc<Cell<usize>>,
+    closes: Closes,
+}
+
+/// Counters of closed streams.
+#[derive(Clone, Default)]
+pub(super) struct Closes {
+    /// How many of the next closes never complete.
+    pub(super) stalled: Rc<Cell<usize>>,
+    /// How many have completed.
+    pub(super) completed: Rc<Cell<usize>>,
 }
 
 impl Script {
@@ -57,6 +65,9 @@ impl Read for Script {
 impl Write for Script {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|_| if self.blocks.get() { Poll::Pending } else { Poll::Ready(()) }).await;
+        if self.fails.get() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.written.borrow_mut().extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -77,11 +88,12 @@ impl Transport for Script {
     }
 
     async fn close(self) -> io::Result<()> {
-        if let Some(left) = self.clinging.get().checked_sub(1) {
-            self.clinging.set(left);
+        let Closes { stalled, completed } = &self.closes;
+        if let Some(left) = stalled.get().checked_sub(1) {
+            stalled.set(left);
             pending::<()>().await;
         }
-        self.ended.set(self.ended.get() + 1);
+        completed.set(completed.get() + 1);
         Ok(())
     }
 }
@@ -91,14 +103,14 @@ impl Transport for Script {
 pub(super) struct Answering {
     pub(super) answer: &'static str,
     pub(super) connected: Rc<RefCell<Vec<(String, u16)>>>,
-    /// Whose counts all streams share.
-    pub(super) counts: Script,
+    /// Shared by all streams.
+    pub(super) closes: Closes,
 }
 
 #[cfg(any(feature = "http", feature = "proxy"))]
 impl Answering {
     pub(super) fn new(answer: &'static str) -> Self {
-        Self { answer, connected: Rc::default(), counts: Script::default() }
+        Self { answer, connected: Rc::default(), closes: Closes::default() }
     }
 }
 
@@ -108,8 +120,7 @@ impl Network for Answering {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Script> {
         self.connected.borrow_mut().push((host.into(), port));
-        let Script { clinging, ended, .. } = self.counts.clone();
-        Ok(Script { clinging, ended, ..Script::answering(self.answer) })
+        Ok(Script { closes: self.closes.clone(), ..Script::answering(self.answer) })
     }
 }
 

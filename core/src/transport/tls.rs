@@ -41,7 +41,7 @@ struct Incoming {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// Why nothing more comes, until that is told.
+    /// The error that ended reading, until it is returned.
     failure: Option<io::Error>,
 }
 

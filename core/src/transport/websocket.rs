@@ -12,7 +12,8 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::task::{Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use std::io;
@@ -118,8 +119,8 @@ struct Frames {
     socket: WebSocket<Pipe>,
     /// The rest of the last message.
     rest: Bytes,
-    /// The server has said goodbye, with these words.
-    goodbye: Option<Option<CloseFrame>>,
+    /// The server's close frame, with its code and reason where it has them.
+    close_frame: Option<Option<CloseFrame>>,
     /// A write was dropped before its end: nothing that makes sense can follow.
     torn: bool,
 }
@@ -179,8 +180,8 @@ fn into_io(error: Error) -> io::Error {
     }
 }
 
-fn invalid(words: &'static str) -> WebSocketError {
-    WebSocketError::Handshake(io::Error::new(io::ErrorKind::InvalidData, words))
+fn invalid(text: &'static str) -> WebSocketError {
+    WebSocketError::Handshake(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
 impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
@@ -202,7 +203,7 @@ impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
             return Err(WebSocketError::Refused { status: head.status, reason: head::reason(head.status) });
         }
         // RFC 6455 §4.1
-        if !head.says("upgrade", "websocket") || !head.says("connection", "upgrade") {
+        if !head.has_token("upgrade", "websocket") || !head.has_token("connection", "upgrade") {
             return Err(invalid("the answer does not upgrade to it"));
         }
         if head.field("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
@@ -227,7 +228,7 @@ impl<T: Transport<Error = io::Error>> WebSocketStream<T> {
             .max_frame_size(Some(MAX_MESSAGE));
         let pipe = Pipe { incoming, ..Pipe::default() };
         let socket = WebSocket::from_raw_socket(pipe, Role::Client, Some(config));
-        let frames = Mutex::new(Frames { socket, rest: Bytes::new(), goodbye: None, torn: false });
+        let frames = Mutex::new(Frames { socket, rest: Bytes::new(), close_frame: None, torn: false });
         Self { stream, frames, buffer: vec![0; READ].into_boxed_slice() }
     }
 }
@@ -250,7 +251,7 @@ impl<T: Transport<Error = io::Error>> Transport for WebSocketStream<T> {
         (WebSocketReader { reader, frames: &self.frames, sink, buffer: &mut self.buffer }, writer)
     }
 
-    /// Says goodbye to the server, and closes the stream.
+    /// Sends a close frame to the server, and closes the stream.
     async fn close(mut self) -> io::Result<()> {
         {
             let mut frames = lock(&self.frames);
@@ -270,7 +271,7 @@ impl<T: Transport<Error = io::Error>> Transport for WebSocketStream<T> {
 }
 
 /// The writing half of the stream, for the half of the WebSocket that writes at the moment: the one that sends
-/// messages, or the one that reads and answers pings and goodbyes.
+/// messages, or the one that reads and answers pings and close frames.
 struct Sink<W> {
     writer: Option<W>,
     waker: Option<Waker>,
@@ -368,7 +369,19 @@ impl<W: Write<Error = io::Error>> Taken<'_, W> {
     }
 }
 
-/// The half that reads messages, and answers pings and goodbyes.
+/// Sends the answer to a close frame as far as that needs no waiting: the server may have reset the connection, or no
+/// longer read.
+async fn try_to_answer<W: Write<Error = io::Error>>(sink: &Mutex<Sink<W>>, frames: &Mutex<Frames>) {
+    let Some(mut writer) = Sink::try_take(sink) else { return };
+    let mut sending = pin!(writer.send(frames));
+    poll_fn(|cx| {
+        let _ = sending.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// The half that reads messages, and answers pings and close frames.
 pub struct WebSocketReader<'a, R, W> {
     reader: R,
     frames: &'a Mutex<Frames>,
@@ -395,15 +408,12 @@ impl Frames {
                 Ok(Message::Text(_)) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a WebSocket message of text"));
                 }
-                // The answers to pings and goodbyes are among the outgoing frames after the next read.
-                Ok(Message::Close(words)) => self.goodbye = Some(words),
+                // The answers to pings and close frames are among the outgoing frames after the next read.
+                Ok(Message::Close(frame)) => self.close_frame = Some(frame),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                    return self.end().unwrap_or(Ok(0)).map(Some);
-                }
-                // What comes behind the goodbye, and how the stream ends, says less.
-                Err(error) => return self.end().unwrap_or_else(|| Err(into_io(error))).map(Some),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(Some(0)),
+                Err(error) => return Err(into_io(error)),
             }
         }
         let bytes = self.rest.split_to(self.rest.len().min(buffer.len()));
@@ -413,13 +423,14 @@ impl Frames {
         Ok(Some(bytes.len()))
     }
 
-    /// The end, once the server has said goodbye: an error in its words, unless nothing is wrong.
+    /// The result of reading once the server's close frame has come: an error with its code and reason, unless the code
+    /// is that of a normal closure.
     fn end(&self) -> Option<io::Result<usize>> {
-        let words = match self.goodbye.as_ref()? {
-            Some(words) if words.code != CloseCode::Normal => words,
+        let frame = match self.close_frame.as_ref()? {
+            Some(frame) if frame.code != CloseCode::Normal => frame,
             _ => return Some(Ok(0)),
         };
-        let text = format!("the server has closed the WebSocket: {} {}", u16::from(words.code), words.reason);
+        let text = format!("the server has closed the WebSocket: {} {}", u16::from(frame.code), frame.reason);
         Some(Err(io::Error::new(io::ErrorKind::ConnectionAborted, text.trim_end())))
     }
 }
@@ -427,12 +438,17 @@ impl Frames {
 impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocketReader<'_, R, W> {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let (taken, answers) = {
+            let (taken, answers, end) = {
                 let mut frames = lock(self.frames);
-                let taken = frames.take(buffer)?;
-                (taken, frames.socket.get_ref().outgoing.len())
+                let taken = frames.take(buffer);
+                (taken, frames.socket.get_ref().outgoing.len(), frames.end())
             };
-            if let Some(count) = taken {
+            if let Some(end) = end {
+                // Even if other frames follow or the stream stays open.
+                try_to_answer(&self.sink, self.frames).await;
+                return end;
+            }
+            if let Some(count) = taken? {
                 return Ok(count);
             }
             // Where the other half writes, it sends them behind its own. A peer that sends pings and does not read is
@@ -443,11 +459,11 @@ impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocket
                 _ => Some(Sink::take(&self.sink).await),
             };
             if let Some(mut writer) = writer {
-                writer.send(self.frames).await?;
-            }
-            // Nothing can follow, even if the server leaves the stream open.
-            if let Some(end) = lock(self.frames).end() {
-                return end;
+                let sent = writer.send(self.frames).await;
+                // A server that has reset the connection may have sent a close frame before: reading finds it.
+                if answers > MAX_ANSWERS {
+                    sent?;
+                }
             }
             let count = self.reader.read(self.buffer).await?;
             lock(self.frames).socket.get_mut().fill(self.buffer.get(..count).unwrap_or_default());
@@ -494,8 +510,6 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::task::Wake;
-    use core::future::Future;
-    use core::pin::pin;
     use core::sync::atomic::{AtomicBool, Ordering};
     use core::task::Context;
 
@@ -555,22 +569,54 @@ mod tests {
     }
 
     #[test]
-    fn a_goodbye_is_answered_and_its_words_are_told_at_once() {
+    fn a_close_frame_is_answered_and_its_code_and_reason_are_the_error_at_once() {
         let (ended, answers) = end(b"\x88\x02\x03\xe8");
         assert!(matches!(ended, Ok(0)), "{ended:?}");
         assert_eq!(answers, [(0x88, b"\x03\xe8".to_vec())]);
         assert!(matches!(end(b"\x88\0").0, Ok(0)));
-        for (code, words) in
+        for (code, shown) in
             [(b"\x03\xe9", "1001"), (b"\x03\xf0", "1008"), (b"\x03\xf3", "1011"), (b"\x0f\xa0", "4000")]
         {
             let frame = [b"\x88\x06", &code[..], b"shed"].concat();
             let (ended, answers) = end(&frame);
-            let told = ended.expect_err("it has a reason").to_string();
-            assert_eq!(told, format!("the server has closed the WebSocket: {words} shed"));
-            assert_eq!(answers.len(), 1, "{words}");
+            let error = ended.expect_err("it has a reason").to_string();
+            assert_eq!(error, format!("the server has closed the WebSocket: {shown} shed"));
+            assert_eq!(answers.len(), 1, "{shown}");
         }
-        let (ended, _) = end(b"\x88\x06\x03\xf0shed\x82\x02hi");
-        assert!(ended.expect_err("what follows says less").to_string().ends_with("1008 shed"));
+        let (ended, answers) = end(b"\x88\x06\x03\xf0shed\x82\x02hi");
+        assert!(ended.expect_err("the frame behind it is ignored").to_string().ends_with("1008 shed"));
+        assert_eq!(answers, [(0x88, b"\x03\xf0shed".to_vec())]);
+    }
+
+    #[test]
+    fn a_close_frame_is_read_though_no_answer_can_be_written() {
+        const CLOSE: &[u8] = b"\x88\x06\x03\xf0shed";
+        for (blocks, fails, ping) in [(true, false, &b""[..]), (false, true, b""), (false, true, b"\x89\0")] {
+            let script = Script::default();
+            let mut stream = WebSocketStream::over(script.clone(), Vec::new());
+            let (mut reader, _writer) = stream.split();
+            script.blocks.set(blocks);
+            script.fails.set(fails);
+            let mut buffer = [0; 8];
+            let mut reading = pin!(reader.read(&mut buffer));
+            script.incoming.borrow_mut().extend(ping);
+            assert!(poll(reading.as_mut()).is_pending(), "a ping that cannot be answered ends nothing");
+            script.incoming.borrow_mut().extend(CLOSE);
+            let Poll::Ready(Err(error)) = poll(reading) else { panic!("{blocks} {fails} {ping:?}: no error") };
+            assert!(error.to_string().ends_with("1008 shed"), "{error}");
+        }
+    }
+
+    #[test]
+    fn pings_of_a_peer_that_cannot_be_answered_take_bounded_memory() {
+        let script = Script::default();
+        script.fails.set(true);
+        script.incoming.borrow_mut().extend([0x89, 0].repeat(64 * READ / 2));
+        let mut stream = WebSocketStream::over(script, Vec::new());
+        let (mut reader, _writer) = stream.split();
+        let error = now(reader.read(&mut [0; 8])).expect_err("too many answers wait");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(lock(reader.frames).socket.get_ref().outgoing.len() <= MAX_ANSWERS + 3 * READ);
     }
 
     #[test]
