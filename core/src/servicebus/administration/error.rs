@@ -7,6 +7,7 @@ use super::iso8601::parse_timestamp;
 use super::xml::{self, XmlError};
 use crate::time::{Duration, Timestamp};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 /// The kind of a request: the same status has different meanings.
@@ -204,13 +205,24 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
 }
 
-/// A point in time as HTTP writes it, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+/// A point in time in one of HTTP's three forms (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`, and the obsolete
+/// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`.
 fn http_date(text: &str) -> Option<Timestamp> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (_, date) = text.trim().split_once(", ")?;
-    let (day, month, year, time) = (date.get(..2)?, date.get(3..6)?, date.get(7..11)?, date.get(12..20)?);
+    let fields: Vec<&str> = text.split([' ', ',', '-']).filter(|field| !field.is_empty()).collect();
+    let (day, month, year, time) = match *fields {
+        [_, day, month, year, time, "GMT"] => (day, month, year, time),
+        [_, month, day, time, year] => (day, month, year, time),
+        _ => return None,
+    };
+    // Two digits are a year from 1970 to 2069: the clock here, which would decide, may be wrong.
+    let century = match year.len() {
+        2 if year < "70" => "20",
+        2 => "19",
+        _ => "",
+    };
     let month = 1 + MONTHS.iter().position(|&name| name == month)?;
-    parse_timestamp(&alloc::format!("{year}-{month:02}-{day}T{time}Z"))
+    parse_timestamp(&alloc::format!("{century}{year}-{month:02}-{day:0>2}T{time}Z"))
 }
 
 fn kind(status: u16, sub_code: Option<u32>, operation: Operation) -> ServiceErrorKind {

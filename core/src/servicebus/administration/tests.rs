@@ -741,7 +741,15 @@ fn a_pause_is_asked_for_in_seconds_or_until_a_time() {
         (" 120 ", Some(120)),
         ("Sat, 01 Jan 2000 00:00:05 GMT", Some(15)),
         ("Fri, 31 Dec 1999 23:59:49 GMT", Some(0)),
+        ("Saturday, 01-Jan-00 00:00:05 GMT", Some(15)),
+        ("Saturday, 01-Jan-49 00:00:05 GMT", Some(15 + 17_898 * 86_400)),
+        ("Thursday, 01-Jan-70 00:00:05 GMT", Some(0)),
+        ("Sat Jan  1 00:00:05 2000", Some(15)),
+        ("Mon Jan 10 00:00:05 2000", Some(15 + 9 * 86_400)),
         ("Sat, 01 Jan 0000 00:00:05 GMT", None),
+        ("Saturday, 01-Jan-00 00:00:05", None),
+        ("Saturday, 01-Jan-+0 00:00:05 GMT", None),
+        ("Sat Jan  1 00:00:05", None),
         ("Sat, 31 Feb 2000 00:00:05 GMT", None),
         ("Sat, 01 Nam 2000 00:00:05 GMT", None),
         ("Sat, 01 Jän 2000 00:00:05 GMT", None),
@@ -751,6 +759,9 @@ fn a_pause_is_asked_for_in_seconds_or_until_a_time() {
         ("", None),
     ] {
         assert_eq!(asked(after, date), seconds.map(Duration::from_secs), "{after}");
+    }
+    for date in ["Friday, 31-Dec-99 23:59:50 GMT", "Fri Dec 31 23:59:50 1999"] {
+        assert_eq!(asked("Sat, 01 Jan 2000 00:00:05 GMT", Some(date)), Some(Duration::from_secs(15)), "{date}");
     }
     assert_eq!(asked("Sat, 01 Jan 2000 00:00:05 GMT", None), None, "by whose clock?");
 }
