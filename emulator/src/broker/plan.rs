@@ -7,13 +7,13 @@
 use super::admission::Target;
 use super::change::{Change, Settlement};
 use super::entities::store::Ending;
-use super::entities::{EntityError, Message, MessageState, Namespace, StoreId};
+use super::entities::{EntityError, Message, MessageState, Namespace, StoreId, session_key};
 use super::id_map::{IdMap, IdSet};
 use bytes::Bytes;
 use servicebus_core::random::Random;
 use servicebus_core::servicebus::LockToken;
 use servicebus_core::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Bytes that an entity gains and loses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,14 @@ pub(crate) struct Plan<'n> {
     cancelled: IdSet<(StoreId, i64)>,
     /// Bytes of messages whose properties change.
     rewritten: usize,
+    state_growth: StateGrowth,
+}
+
+/// Bytes by which the state of each session grows: the most of all changes of it.
+pub(super) type StateGrowth = HashMap<(StoreId, String), u64>;
+
+fn state_key(store: StoreId, session: &str) -> (StoreId, String) {
+    (store, session_key(session).into_owned())
 }
 
 /// What a plan comes to.
@@ -65,6 +73,7 @@ impl<'n> Plan<'n> {
             ended: IdSet::default(),
             cancelled: IdSet::default(),
             rewritten: 0,
+            state_growth: StateGrowth::default(),
         }
     }
 
@@ -80,9 +89,16 @@ impl<'n> Plan<'n> {
         }
     }
 
-    /// What the entities gain and lose; nothing is changed.
-    pub(super) fn into_balances(self) -> Vec<(String, Balance)> {
-        self.balances.into_iter().map(|(entity, balance)| (entity.to_owned(), balance)).collect()
+    /// The growth of a session's state that earlier operations of the same transaction have reserved.
+    pub(super) fn assume_state_growth(&mut self, reserved: &StateGrowth, store: StoreId, session: &str) {
+        self.state_growth
+            .extend(reserved.get_key_value(&state_key(store, session)).map(|(key, growth)| (key.clone(), *growth)));
+    }
+
+    /// The balances of the entities and the growth of sessions' states; nothing is changed.
+    pub(super) fn into_reservations(self) -> (Vec<(String, Balance)>, StateGrowth) {
+        let balances = self.balances.into_iter().map(|(entity, balance)| (entity.to_owned(), balance)).collect();
+        (balances, self.state_growth)
     }
 
     pub(super) fn push(&mut self, change: Change) {
@@ -242,9 +258,16 @@ impl<'n> Plan<'n> {
         found.check_session_state(session, state.as_ref())?;
         let size = |state: Option<&Bytes>| state.map_or(0, |state| state.len() as u64);
         let (before, after) = (size(found.session_state(session).as_ref()), size(state.as_ref()));
-        if let Some(key) = namespace.top_level(store) {
-            // What a state gives up counts once it is gone: a plan may set it more than once.
-            self.balance(key).added += after.saturating_sub(before);
+        // What a state gives up counts once it is gone.
+        let growth = after.saturating_sub(before);
+        if let Some(key) = namespace.top_level(store)
+            && growth > 0
+        {
+            // Where it is set more than once, its largest size counts.
+            let counted = self.state_growth.entry(state_key(store, session)).or_default();
+            let more = growth.saturating_sub(*counted);
+            *counted += more;
+            self.balance(key).added += more;
         }
         let (session, utc) = (session.to_owned(), self.utc);
         self.push(Change::SessionState { store, session, state, utc });

@@ -8,7 +8,7 @@ use super::change::Settlement;
 use super::entities::store::MAX_TIMERS;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use super::id_map::{IdMap, IdSet};
-use super::plan::{Balance, Plan, not_scheduled};
+use super::plan::{Balance, Plan, StateGrowth, not_scheduled};
 use bytes::Bytes;
 use core::fmt;
 use servicebus_core::engine::{LinkId, SessionId};
@@ -114,7 +114,7 @@ impl Operation {
     /// Bytes that it takes beside those of its messages, which are counted by themselves.
     fn bytes(&self) -> usize {
         const OPERATION: usize = 256;
-        /// A token or number, here and among those that the transaction has settled or cancelled.
+        /// A token, number or session, here and in a set or map of the transaction.
         const ENTRY: usize = 64;
         let own = match self {
             Self::Send { entity, .. } => entity.len(),
@@ -122,7 +122,8 @@ impl Operation {
                 size_of_val(&stores[..]) + tokens.len() * ENTRY + settlement.size()
             }
             Self::Cancel { entity, numbers } => entity.len() + numbers.len() * ENTRY,
-            Self::SessionState { session, .. } => session.len(),
+            // In the operation, and in the transaction's growth of states.
+            Self::SessionState { session, .. } => 2 * session.len() + ENTRY,
         };
         OPERATION + own
     }
@@ -214,6 +215,8 @@ struct Transaction {
     settled: IdSet<LockToken>,
     /// The scheduled messages that it takes back.
     cancelled: IdSet<(StoreId, i64)>,
+    /// What is reserved for the states of sessions, in the balances of its entities.
+    state_growth: StateGrowth,
     /// The entities that it belongs to.
     scopes: Vec<Scope>,
     /// Its part of the memory budget.
@@ -347,6 +350,7 @@ impl Transactions {
             sends: 0,
             settled: IdSet::default(),
             cancelled: IdSet::default(),
+            state_growth: StateGrowth::default(),
             scopes: Vec::new(),
             share: budget.share(Holding::Transactions, TRANSACTION).map_err(over)?,
             is_incomplete: false,
@@ -499,13 +503,16 @@ impl Transaction {
         if let Some(scope) = &scope {
             self.check_scope(scope, spans)?;
         }
-        let gained = {
+        let (gained, state_growth) = {
             let mut plan = Plan::new(namespace, utc);
             for scope in &self.scopes {
                 plan.assume_freed(&scope.entity, scope.balance.freed);
             }
+            if let Operation::SessionState { store, session, .. } = &operation {
+                plan.assume_state_growth(&self.state_growth, *store, session);
+            }
             operation.plan(&mut plan).map_err(TransactionError::Refused)?;
-            plan.into_balances()
+            plan.into_reservations()
         };
         if let Some(scope) = scope {
             match self.scopes.iter_mut().find(|of| of.entity == scope.entity) {
@@ -521,6 +528,7 @@ impl Transaction {
         }
         self.settled.extend(operation.tokens());
         self.cancelled.extend(cancelled);
+        self.state_growth.extend(state_growth);
         self.sends += sends;
         self.operations.push(operation);
         Ok(())

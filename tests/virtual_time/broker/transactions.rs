@@ -270,3 +270,41 @@ fn transactions_span_entities_where_that_is_switched_on() {
         assert_eq!(world.receiver(c, "other").is_ok(), allowed);
     }
 }
+
+#[test]
+fn a_session_state_that_a_transaction_sets_again_reserves_its_size_once() {
+    let max_size_in_megabytes = 1;
+    let queue = QueueDescription { requires_session: true, max_size_in_megabytes, ..QueueDescription::default() };
+    let mut world = World::with_queue(queue);
+    let sender = world.sender(0, "queue").unwrap();
+    world.session_receiver(0, "queue", Some("s"), None).unwrap();
+    let control = control(&mut world, 0);
+    let body = "x".repeat(160_000);
+    let message = encoded(&MessageRef::new(&body).with_session_id("other"));
+    let set = |world: &mut World, size: usize, txn: &[u8]| {
+        let state = vec![7; size];
+        let entries = [("session-id", Value::from("s")), ("session-state", Value::Binary(&state))];
+        assert_eq!(world.manage_in(0, "queue", "set-session-state", &entries, Some(txn)).status(), 200);
+    };
+    for commits in [false, true] {
+        let txn = begin(&mut world, 0, control);
+        for size in [100_000, 200_000, 0, 200_000, 200_000, 150_000, 200_000] {
+            set(&mut world, size, &txn);
+        }
+        // Five messages fit beside the state, one of them in the transaction, and no sixth does.
+        let taken = world.send_bytes(0, sender, message.clone(), 0, Some(&txn));
+        assert_eq!(taken, Ended::Transactional(Box::new(Ended::Accepted)));
+        for _ in 0..4 {
+            assert_eq!(world.send_bytes(0, sender, message.clone(), 0, None), Ended::Accepted);
+        }
+        let full = world.send_bytes(0, sender, message.clone(), 0, None);
+        assert!(matches!(full, Ended::Rejected(Some(_))), "{full:?}");
+        assert_eq!(end(&mut world, 0, control, &txn, !commits), Ended::Accepted);
+        let namespace = world.broker.namespace();
+        let stores = namespace.queue("queue").unwrap().stores;
+        let size = namespace.counts(&stores).size_in_bytes;
+        assert!(if commits { size > 1_000_000 } else { (640_000..650_000).contains(&size) }, "{size}");
+        let clock = world.clock;
+        world.broker.with_namespace(clock, servicebus_emulator::broker::entities::Namespace::purge);
+    }
+}

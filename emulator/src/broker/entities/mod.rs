@@ -68,4 +68,5 @@ pub use namespace::{Signal, StoreId};
 pub use queue::{Queue, Stores, Times};
 #[doc(hidden)]
 pub use rule::StoredRule;
+pub(super) use session::session_key;
 pub use topic::{Subscription, Topic};

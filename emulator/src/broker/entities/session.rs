@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The form in which session ids are compared: they are not case-sensitive.
 // docs/evidence/field-reports.md F67
-pub(super) fn session_key(id: &str) -> Cow<'_, str> {
+pub(in crate::broker) fn session_key(id: &str) -> Cow<'_, str> {
     if id.chars().any(char::is_uppercase) { Cow::Owned(id.to_lowercase()) } else { Cow::Borrowed(id) }
 }
 
