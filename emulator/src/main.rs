@@ -5,7 +5,7 @@
 mod trimming;
 
 use core::error::Error;
-use servicebus_emulator::broker::Tier;
+use servicebus_emulator::broker::{NamespaceConfig, Tier};
 use servicebus_emulator::server::Identity;
 use servicebus_emulator::{Emulator, StartError, config};
 use std::io::{IsTerminal, Write};
@@ -234,6 +234,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         builder = builder.configuration(blueprints);
     }
     for name in &options.namespaces {
+        NamespaceConfig::named(name).check_name().map_err(|error| format!("--namespace: {error}"))?;
         builder = builder.namespace(name);
         if let Some(tier) = options.tier {
             builder = builder.tier(tier);

@@ -291,9 +291,9 @@ fn the_binary_names_the_option_whose_value_is_wrong() {
         (["--memory", "1"], "--memory: '1' is less than 1M, too little to serve clients"),
         (["--memory", "1023K"], "--memory: '1023K' is less than 1M"),
         (["--unsigned-tokens", "maybe"], "--unsigned-tokens: 'maybe' is neither accept nor refuse"),
-        (["--namespace", ""], "'' cannot be the name of a namespace"),
-        (["--namespace", "two words"], "'two words' cannot be the name of a namespace"),
-        (["--namespace", "127.0.0.1"], "'127.0.0.1' cannot be the name of a namespace"),
+        (["--namespace", ""], "--namespace: '' cannot be the name of a namespace"),
+        (["--namespace", "two words"], "--namespace: 'two words' cannot be the name of a namespace"),
+        (["--namespace", "127.0.0.1"], "--namespace: '127.0.0.1' cannot be the name of a namespace"),
     ] {
         let free = ["--amqp-port", "0", "--admin-port", "0"];
         let output = output(&[&free[..], &arguments].concat());
