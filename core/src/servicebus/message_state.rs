@@ -1,6 +1,6 @@
-//! What has become of a stored message.
+//! The state of a stored message.
 
-/// What has become of a stored message.
+/// The state of a message in its entity.
 ///
 /// # Examples
 ///

@@ -311,8 +311,8 @@ pub trait Storage:
     /// otherwise.
     const PIPELINES: bool = true;
 
-    /// Whether names and numbers are checked before anything is sent for them. Names in fixed storage are the program's
-    /// own words, and a device has no room for the code.
+    /// Whether names and numbers are checked before anything is sent for them. Names in fixed storage are
+    /// literals of the program, and a device has no room for the code.
     const CHECKS: bool = false;
 
     /// A receive buffer for frames of up to `max_frame_size` bytes. The driver owns it.

@@ -88,7 +88,7 @@ pub(super) fn answer(
     response
 }
 
-/// The bytes that a WebSocket carries. It says goodbye when it is dropped.
+/// The bytes that a WebSocket carries. Dropping it sends a close frame.
 struct WebSocket<S: AsyncRead + AsyncWrite + Unpin> {
     socket: WebSocketStream<S>,
     /// What is left of the last message.
@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                 Some(Message::Text(_)) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a message of text")));
                 }
-                // Pings and goodbyes are answered by the WebSocket itself.
+                // Pings and close frames are answered by the WebSocket itself.
                 Some(_) => {}
                 None => return Poll::Ready(Ok(())),
             }
