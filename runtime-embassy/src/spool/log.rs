@@ -13,6 +13,11 @@
 //!
 //! Pages of another epoch than the last page's hold nothing: a log is cleared by a page that begins another epoch.
 //!
+//! What flash has lost later, or what its error-correcting code cannot tell any more, is as what a cut has left, and no number
+//! in it may come again. Records may follow the damaged head of a record, which they do not behind one whose write was cut:
+//! numbers go on behind all those that can have been there. A page with a damaged head may be the last one, and is passed over
+//! then, so that its numbers are known until a later page has the next one.
+//!
 //! Not over the package sequential-storage (8.0.2): its removal writes words twice, and an erasure that is cut, after which
 //! the contents of the page are undefined by embedded-storage's contract, can leave its queue corrupted for good.
 
@@ -61,6 +66,30 @@ pub(super) struct Record {
     pub(super) number: u32,
     length: u16,
     check: u32,
+}
+
+/// A page's head as it was read.
+enum PageHead {
+    /// It is erased, and no record follows.
+    Erased,
+    /// It was damaged, or a write or an erasure was cut here.
+    Damaged,
+    Of {
+        sequence: u32,
+        epoch: u64,
+    },
+}
+
+/// What the records of a page tell, whatever its head is.
+struct Scan {
+    /// Where the next record goes.
+    end: u32,
+    /// The number behind the last record's.
+    next: Option<u32>,
+    /// So many records may be behind a head that was damaged after its write.
+    behind: u32,
+    /// The write of one has ended.
+    whole: bool,
 }
 
 /// A record's head as it was read.
@@ -226,12 +255,32 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(None)
     }
 
+    /// Reads words; `false` when the flash cannot tell what is in them.
+    ///
+    /// Flash with an error-correcting code answers so for good, until an erasure, where a write was cut. Flash that answers
+    /// nothing at all, as on a bus that is down, is another thing: its pages may be whole.
+    async fn read_words(flash: &mut F, range: &Range<u32>, address: u32, words: &mut [u8]) -> Result<bool, F::Error> {
+        let Err(error) = flash.read(address, words).await else { return Ok(true) };
+        for page in range.clone().step_by(F::ERASE_SIZE) {
+            for place in [page, page + Self::PAGE - Self::UNIT as u32] {
+                let mut other = Aligned([0; WORD]);
+                if flash.read(place, &mut other.0[..Self::UNIT]).await.is_ok() {
+                    return Ok(flash.read(address, words).await.is_ok());
+                }
+            }
+        }
+        Err(error)
+    }
+
     /// The body of a record; `None` when its write was cut, or it has gone meanwhile, or is longer than the buffer.
     pub(super) async fn read(&mut self, record: &Record) -> Result<Option<&[u8]>, F::Error> {
         let padded = usize::from(record.length).next_multiple_of(Self::UNIT);
         let Some(buffer) = self.buffer.0.get_mut(..padded) else { return Ok(None) };
         if !buffer.is_empty() {
-            self.flash.read(Self::body(record), buffer).await?;
+            let is_read = Self::read_words(&mut self.flash, &self.range, Self::body(record), buffer).await?;
+            if !is_read {
+                return Ok(None);
+            }
         }
         let body = self.buffer.0.get(..usize::from(record.length)).unwrap_or_default();
         Ok((crc(body) == record.check).then_some(body))
@@ -262,7 +311,7 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         };
         self.tail = None;
         let first = (tail.page + 1) % self.pages();
-        let empty = Tail { number: 0, epoch: tail.epoch.wrapping_add(1), follows: false, ..tail };
+        let empty = Tail { number: 0, epoch: self.epoch_behind(tail.epoch).await?, follows: false, ..tail };
         let empty = self.open(first, empty).await?;
         for step in 1..self.pages() {
             let start = self.address((first + step) % self.pages(), 0);
@@ -275,9 +324,9 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
     async fn is_removed(&mut self, record: &Record) -> Result<bool, F::Error> {
         let mut word = Aligned([0; WORD]);
         let word = &mut word.0[..Self::UNIT];
-        self.flash.read(record.address + Self::RECORD_HEAD, word).await?;
+        let is_read = Self::read_words(&mut self.flash, &self.range, record.address + Self::RECORD_HEAD, word).await?;
         // A removal that was cut counts: the service had confirmed it.
-        Ok(word.iter().any(|byte| *byte != 0xff))
+        Ok(!is_read || word.iter().any(|byte| *byte != 0xff))
     }
 
     /// Whether the write of a record has ended: its number was used.
@@ -302,18 +351,37 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(false)
     }
 
-    /// The sequence number and the epoch of a page that was begun.
-    async fn page_head(&mut self, page: u32) -> Result<Option<(u32, u64)>, F::Error> {
+    async fn page_head(&mut self, page: u32) -> Result<PageHead, F::Error> {
         let address = self.address(page, 0);
         let mut head = Aligned([0; WORD]);
-        self.flash.read(address, &mut head.0[..Self::PAGE_HEAD as usize]).await?;
+        let words = &mut head.0[..Self::PAGE_HEAD as usize];
+        if !Self::read_words(&mut self.flash, &self.range, address, words).await? {
+            return Ok(PageHead::Damaged);
+        }
+        if words.iter().all(|byte| *byte == 0xff) {
+            let is_erased = matches!(self.record_head(page, Self::PAGE_HEAD).await?, Head::Free);
+            return Ok(if is_erased { PageHead::Erased } else { PageHead::Damaged });
+        }
         let word = |at| u32_at(&head.0, at);
-        let whole = word(0) == MARK && word(16) == crc(&head.0[..16]);
-        Ok(whole.then(|| (word(4), u64::from(word(12)) << 32 | u64::from(word(8)))))
+        if word(0) != MARK || word(16) != crc(&head.0[..16]) {
+            return Ok(PageHead::Damaged);
+        }
+        Ok(PageHead::Of { sequence: word(4), epoch: u64::from(word(12)) << 32 | u64::from(word(8)) })
     }
 
     async fn is_of(&mut self, page: u32, epoch: u64) -> Result<bool, F::Error> {
-        Ok(self.page_head(page).await?.is_some_and(|(_, of)| of == epoch))
+        Ok(matches!(self.page_head(page).await?, PageHead::Of { epoch: of, .. } if of == epoch))
+    }
+
+    /// An epoch that comes after this one, and after those that pages with damaged heads can have begun.
+    async fn epoch_behind(&mut self, epoch: u64) -> Result<u64, F::Error> {
+        let mut next = epoch.wrapping_add(1);
+        for page in 0..self.pages() {
+            if matches!(self.page_head(page).await?, PageHead::Damaged) {
+                next = next.wrapping_add(1);
+            }
+        }
+        Ok(next)
     }
 
     async fn record_head(&mut self, page: u32, at: u32) -> Result<Head, F::Error> {
@@ -322,7 +390,10 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         }
         let address = self.address(page, at);
         let mut head = Aligned([0xff; WORD]);
-        self.flash.read(address, &mut head.0[..Self::RECORD_HEAD as usize]).await?;
+        let words = &mut head.0[..Self::RECORD_HEAD as usize];
+        if !Self::read_words(&mut self.flash, &self.range, address, words).await? {
+            return Ok(Head::Torn);
+        }
         if head.0.iter().all(|byte| *byte == 0xff) {
             return Ok(Head::Free);
         }
@@ -335,6 +406,40 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(Head::Of(Record { address, number: u32_at(&head.0, 4), length, check: u32_at(&head.0, 8) }))
     }
 
+    async fn scan(&mut self, page: u32) -> Result<Scan, F::Error> {
+        let mut scan = Scan { end: Self::PAGE_HEAD, next: None, behind: 0, whole: false };
+        loop {
+            match self.record_head(page, scan.end).await? {
+                Head::Of(record) => {
+                    scan.end += Self::size(record.length);
+                    scan.next = Some(record.number.wrapping_add(1));
+                    scan.whole = scan.whole || self.was_written(&record).await?;
+                }
+                Head::Free => return Ok(scan),
+                Head::Torn => {
+                    if !self.is_erased(page, scan.end + Self::RECORD_HEAD).await? {
+                        scan.behind = Self::PAGE.saturating_sub(scan.end) / Self::size(0);
+                    }
+                    scan.end = Self::PAGE;
+                    return Ok(scan);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is in a page from here on.
+    async fn is_erased(&mut self, page: u32, from: u32) -> Result<bool, F::Error> {
+        for at in (from..Self::PAGE).step_by(Self::UNIT) {
+            let mut word = Aligned([0xff; WORD]);
+            let address = self.address(page, at);
+            let is_read = Self::read_words(&mut self.flash, &self.range, address, &mut word.0[..Self::UNIT]).await?;
+            if !is_read || word.0.iter().any(|byte| *byte != 0xff) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Where the next record goes; reads the flash when that is not known.
     async fn tail(&mut self) -> Result<Tail, F::Error> {
         if let Some(tail) = self.tail {
@@ -342,47 +447,84 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         }
         let mut last: Option<Tail> = None;
         for page in 0..self.pages() {
-            let Some((sequence, epoch)) = self.page_head(page).await? else { continue };
+            let PageHead::Of { sequence, epoch } = self.page_head(page).await? else { continue };
             if last.is_none_or(|last| sequence.wrapping_sub(last.sequence) < u32::MAX / 2) {
                 last = Some(Tail { page, sequence, at: Self::PAGE_HEAD, number: 0, epoch, follows: false });
             }
         }
-        // Erased flash: the first page is opened by the first record.
-        let (page, epoch) = (self.pages() - 1, self.new_epoch);
-        let empty = Tail { page, sequence: 0, at: Self::PAGE, number: 0, epoch, follows: false };
-        let mut tail = last.unwrap_or(empty);
-        // The last page may have no whole record yet: the one before it has the last number that was used then.
-        let mut next = None;
+        let tail = match last {
+            Some(last) => {
+                let last = self.behind_the_last_record(last).await?;
+                self.behind_damaged_pages(last).await?
+            }
+            // Erased flash: the first page is opened by the first record.
+            None => Tail {
+                page: self.pages() - 1,
+                sequence: 0,
+                at: Self::PAGE,
+                number: 0,
+                epoch: self.new_epoch,
+                follows: false,
+            },
+        };
+        self.tail = Some(tail);
+        Ok(tail)
+    }
+
+    /// The tail in the last page. That may have no whole record yet: the one before it has the last number that was used then.
+    async fn behind_the_last_record(&mut self, mut tail: Tail) -> Result<Tail, F::Error> {
+        let (mut next, mut skipped, mut is_damaged, mut stays) = (None, 0, false, false);
         for back in 0..self.pages() {
             let page = (tail.page + self.pages() - back) % self.pages();
-            if last.is_none() || !self.is_of(page, tail.epoch).await? {
-                break;
+            match self.page_head(page).await? {
+                PageHead::Of { epoch, .. } if epoch == tail.epoch => {}
+                PageHead::Damaged => is_damaged = true,
+                _ => break,
             }
-            let (mut at, mut number, mut whole) = (Self::PAGE_HEAD, None, false);
-            let end = loop {
-                match self.record_head(page, at).await? {
-                    Head::Of(record) => {
-                        at += Self::size(record.length);
-                        number = Some(record.number.wrapping_add(1));
-                        whole = whole || self.was_written(&record).await?;
-                    }
-                    Head::Free => break at,
-                    Head::Torn => break Self::PAGE,
-                }
-            };
+            let scan = self.scan(page).await?;
             if back == 0 {
-                tail.at = end;
+                tail.at = scan.end;
+                // It tells that numbers behind its own were used.
+                stays = scan.behind > 0;
             }
-            if number.is_some() {
-                tail.follows = back > 0;
-                next = next.or(number);
+            if next.is_none() {
+                skipped += scan.behind;
+                next = scan.next.map(|next| next.wrapping_add(skipped));
             }
-            if whole {
+            if scan.next.is_some() {
+                tail.follows = back > 0 && !stays;
+            }
+            if scan.whole {
                 break;
             }
         }
-        tail.number = next.unwrap_or(0);
-        self.tail = Some(tail);
+        if next.is_none() && is_damaged {
+            // Nothing waits, and nothing is left that tells the last number.
+            let epoch = self.epoch_behind(tail.epoch).await?;
+            return Ok(Tail { at: Self::PAGE, epoch, ..tail });
+        }
+        Ok(Tail { number: next.unwrap_or(skipped), ..tail })
+    }
+
+    /// The tail behind the pages with damaged heads that come next: they are the oldest ones, or were the last.
+    async fn behind_damaged_pages(&mut self, mut tail: Tail) -> Result<Tail, F::Error> {
+        let last = tail.page;
+        for ahead in 1..self.pages() {
+            let page = (last + ahead) % self.pages();
+            if !matches!(self.page_head(page).await?, PageHead::Damaged) {
+                break;
+            }
+            let scan = self.scan(page).await?;
+            let number = tail.number;
+            let is_later = |next: &u32| *next != number && next.wrapping_sub(number) < u32::MAX / 2;
+            if let Some(next) = scan.next.filter(is_later) {
+                (tail.page, tail.number, tail.follows) = (page, next, false);
+            }
+            tail.number = tail.number.wrapping_add(scan.behind);
+            // What is written now is later than they are, whatever they were.
+            tail.sequence = tail.sequence.wrapping_add(1);
+            tail.at = Self::PAGE;
+        }
         Ok(tail)
     }
 }
@@ -398,9 +540,27 @@ fn check_of(head: &[u8; WORD]) -> u16 {
     (sum ^ sum >> 16) as u16
 }
 
-/// CRC-32C.
+/// CRC-32C, four bits at a time.
 fn crc(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
-    })
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut place = 0;
+        while place < 16 {
+            let (mut crc, mut bit) = (place as u32, 0);
+            while bit < 4 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+                bit += 1;
+            }
+            table[place] = crc;
+            place += 1;
+        }
+        table
+    };
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
+        crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
+    }
+    !crc
 }

@@ -162,6 +162,13 @@ impl Taken {
 /// Cancel safety: a future that is dropped leaves the flash as a power cut does. Nothing that a push has confirmed is lost;
 /// a reading whose push is dropped is stored or not.
 ///
+/// Flash that loses bits later loses readings of the page that they are in, and no others, and message ids go on behind those
+/// that were used. Words that flash with an error-correcting code cannot tell any more, as where a write was cut, are read
+/// twice and then taken as lost, as long as the flash answers anywhere else in the range: pushes and sends go on.
+/// [`SpoolError::Flash`] is for flash that answers nowhere, or does not write or erase. What is lost is not counted, as what
+/// a cut has left looks the same: a device that has to know puts a number of its own into its readings. Only where the head
+/// of the last page and of its first record are lost both, and the power fails when that page is used next, ids can come again.
+///
 /// # Examples
 ///
 /// What waits is sent when there is a network:
@@ -205,8 +212,8 @@ impl<F: NorFlash, const N: usize> Spool<F, N> {
     ///
     /// The range stays what it is: in another one, message ids that the entity has seen may come again.
     ///
-    /// `epoch` is for erased flash alone, where it becomes a part of all message ids: a random number, so that no other board
-    /// has it, nor this one after its flash was erased.
+    /// `epoch` is for flash that is erased, or where no head of a page is whole, and becomes a part of all message ids: a random
+    /// number, so that no other board has it, nor this one after its flash was erased.
     ///
     /// # Errors
     /// [`SpoolError::Range`] for a range that is not of whole pages or outside of the flash, for words of more than 32 bytes,
@@ -636,7 +643,7 @@ pub enum SpoolError<E> {
     Full,
     /// No batch of the link can hold a reading that waits, or it is longer than the spool's buffer.
     Unsendable,
-    /// The flash's own.
+    /// The flash's own: it answers nowhere in the range, or does not write or erase.
     Flash(E),
 }
 

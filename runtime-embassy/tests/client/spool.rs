@@ -1,6 +1,7 @@
 //! Readings in flash that loses its power at every write, and on their way to the emulator over many resets.
 
-use crate::flash::{Flash, PowerCut, Random};
+use crate::flash::Failure::{self, PowerCut};
+use crate::flash::{Cut, Flash, PAGE, Random};
 use crate::{BEGIN, Board, CLOCK, KEY, Memory, UTC, pass_a_millisecond, to_end};
 use embassy_time::Timer;
 use futures_util::FutureExt;
@@ -11,7 +12,7 @@ use servicebus_core::storage::Heap;
 use servicebus_core::time::Duration;
 use servicebus_embassy::{Order, Plain, Resources, Sender, Spool, SpoolError, SpoolSendError, WhenFull, new};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::PoisonError;
@@ -25,12 +26,12 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A spool and what must be in it.
-struct Bench {
-    flash: Flash,
+struct Bench<const WORD: usize> {
+    flash: Flash<WORD>,
     order: Order,
     when_full: WhenFull,
     boots: u64,
-    spool: Spooled,
+    spool: Spool<Flash<WORD>, 96>,
     /// Readings that were pushed and not removed, in their order.
     stored: Vec<Vec<u8>>,
     /// A reading whose push was cut, or readings whose removal was.
@@ -38,15 +39,15 @@ struct Bench {
     pushed: u32,
 }
 
-impl Bench {
+impl<const WORD: usize> Bench<WORD> {
     fn new(pages: usize, seed: u64, order: Order, when_full: WhenFull) -> Self {
         let flash = Flash::new(pages, seed);
-        let spool = Spooled::new(flash.clone(), flash.range(), 0).expect("whole pages");
+        let spool = Spool::new(flash.clone(), flash.range(), 0).expect("whole pages");
         let spool = spool.with_order(order).with_when_full(when_full);
         Self { flash, order, when_full, boots: 0, spool, stored: Vec::new(), unknown: Vec::new(), pushed: 0 }
     }
 
-    fn push(&mut self) -> Result<(), PowerCut> {
+    fn push(&mut self) -> Result<(), Failure> {
         self.pushed += 1;
         let mut reading = format!("reading {}", self.pushed).into_bytes();
         reading.resize(reading.len() + self.pushed as usize * 7 % 40, b'.');
@@ -70,7 +71,7 @@ impl Bench {
     }
 
     /// Takes a batch, and removes it as if it were sent.
-    fn deliver(&mut self) -> Result<Vec<Vec<u8>>, PowerCut> {
+    fn deliver(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
         let mut batch = MessageBatch::<Heap>::new(700, BEGIN);
         let taken = match at_once(self.spool.fill(&mut batch, BEGIN)) {
             Ok(taken) => taken,
@@ -101,8 +102,8 @@ impl Bench {
     }
 
     /// Pushes more than there is room for, and delivers in between.
-    fn use_it(&mut self) -> Result<(), PowerCut> {
-        for round in 0..9 {
+    fn use_it(&mut self, rounds: usize) -> Result<(), Failure> {
+        for round in 0..rounds {
             for _ in 0..4 {
                 self.push()?;
             }
@@ -113,11 +114,17 @@ impl Bench {
         Ok(())
     }
 
+    /// Boots with power for good.
+    fn reopen(&mut self, epoch: u64) {
+        self.flash.power_on(None);
+        self.spool = Spool::new(self.flash.clone(), self.flash.range(), epoch).expect("whole pages");
+    }
+
     /// Boots with power for so many writes. Whatever was pushed is there, once and in order.
     fn boot(&mut self, left: Option<u64>) {
         self.flash.power_on(None);
         self.boots += 1;
-        let spool = Spooled::new(self.flash.clone(), self.flash.range(), 7 + self.boots).expect("whole pages");
+        let spool = Spool::new(self.flash.clone(), self.flash.range(), 7 + self.boots).expect("whole pages");
         self.spool = spool.with_order(self.order).with_when_full(self.when_full);
         let found = self.readings();
         let rest: Vec<_> = found.iter().filter(|reading| !self.unknown.contains(reading)).cloned().collect();
@@ -138,30 +145,36 @@ impl Bench {
     }
 }
 
-#[test]
-fn a_power_cut_at_any_write_loses_and_corrupts_nothing() {
+/// Cuts at each write, or at each `stride`th of each kind of spool, from another one on for each.
+fn cut_the_power<const WORD: usize>(stride: usize, corrects_errors: bool) {
     let kinds = [
         (Order::OldestFirst, WhenFull::Refuse),
         (Order::NewestFirst, WhenFull::Refuse),
         (Order::OldestFirst, WhenFull::DropOldest),
         (Order::NewestFirst, WhenFull::DropOldest),
     ];
-    for (order, when_full) in kinds {
-        let mut whole = Bench::new(3, 1, order, when_full);
-        whole.use_it().expect("the power stays");
+    let mut cuts = BTreeSet::new();
+    for (kind, (order, when_full)) in kinds.into_iter().enumerate() {
+        let mut whole = Bench::<WORD>::new(3, 1, order, when_full);
+        whole.use_it(9).expect("the power stays");
         let operations = whole.flash.operations();
-        assert!(operations > 300, "{operations}");
-        for cut in 0..operations {
+        assert!(operations > 100, "{operations}");
+        for cut in (0..operations).skip(kind * stride / 4).step_by(stride) {
             for seed in 0..2 {
-                let mut bench = Bench::new(3, seed * 100_000 + cut, order, when_full);
+                let mut bench = Bench::<WORD>::new(3, seed * 100_000 + cut, order, when_full);
+                if corrects_errors {
+                    bench.flash.correct_errors();
+                }
                 bench.flash.power_on(Some(cut));
-                bench.use_it().expect_err("the power goes");
+                bench.use_it(9).expect_err("the power goes");
+                cuts.extend(bench.flash.cut());
                 // The first time it goes again while the spool finds its way back.
                 let again = Random::new(seed ^ cut).below(80);
                 bench.boot(Some(again));
-                if bench.use_it().is_err() {
+                // Enough for all pages to be used again.
+                if bench.use_it(5).is_err() {
                     bench.boot(None);
-                    bench.use_it().expect("the power stays");
+                    bench.use_it(5).expect("the power stays");
                 }
                 while !bench.stored.is_empty() {
                     bench.deliver().expect("the power stays");
@@ -170,11 +183,35 @@ fn a_power_cut_at_any_write_loses_and_corrupts_nothing() {
             }
         }
     }
+    assert_eq!(cuts, BTreeSet::from([Cut::Erasure, Cut::PageHead, Cut::Removal, Cut::Record]), "words of {WORD}");
+}
+
+#[test]
+fn a_power_cut_at_any_write_loses_and_corrupts_nothing() {
+    cut_the_power::<4>(1, false);
+}
+
+/// Samples: each of so many writes, where words of 4 bytes have them all. Over the four kinds of spool the cuts begin at
+/// other writes, and fall on erasures, heads of pages, records and removals for each size of word.
+#[test]
+fn a_power_cut_loses_and_corrupts_nothing_in_words_of_other_sizes() {
+    cut_the_power::<1>(97, false);
+    cut_the_power::<8>(13, false);
+    cut_the_power::<16>(11, false);
+    cut_the_power::<32>(5, false);
+}
+
+/// As the test before, where a word whose write was cut, or which an erasure has left, cannot be read.
+#[test]
+fn a_power_cut_loses_and_corrupts_nothing_with_an_error_correcting_code() {
+    cut_the_power::<8>(13, true);
+    cut_the_power::<16>(11, true);
+    cut_the_power::<32>(5, true);
 }
 
 #[test]
 fn it_is_bounded_and_says_what_does_not_fit() {
-    let mut bench = Bench::new(2, 1, Order::OldestFirst, WhenFull::Refuse);
+    let mut bench = Bench::<4>::new(2, 1, Order::OldestFirst, WhenFull::Refuse);
     assert_eq!(at_once(bench.spool.push(&[1; 97])), Err(SpoolError::TooLong));
     assert_eq!(at_once(bench.spool.push(&[1; 96])), Ok(()));
     #[expect(clippy::reversed_empty_ranges, reason = "a user's mistake")]
@@ -196,7 +233,7 @@ fn it_is_bounded_and_says_what_does_not_fit() {
 #[test]
 fn batches_are_filled_in_the_order_that_was_chosen() {
     for order in [Order::OldestFirst, Order::NewestFirst] {
-        let mut bench = Bench::new(40, 1, order, WhenFull::Refuse);
+        let mut bench = Bench::<4>::new(40, 1, order, WhenFull::Refuse);
         for _ in 0..60 {
             bench.push().expect("the power stays");
         }
@@ -363,7 +400,7 @@ fn a_power_that_fails_at_each_boot_uses_up_no_pages() {
         // Too little for a reading of 48 bytes and its head.
         for power in 0..15 {
             let reading = vec![b'.'; 48];
-            let mut bench = Bench::new(4, 3, Order::OldestFirst, when_full);
+            let mut bench = Bench::<4>::new(4, 3, Order::OldestFirst, when_full);
             (0..9).try_for_each(|_| bench.push()).expect("the power stays");
             let last = ids(&bench.spool).pop();
             if when_full == WhenFull::Refuse {
@@ -393,7 +430,7 @@ fn a_power_that_fails_at_each_boot_uses_up_no_pages() {
 fn no_message_id_comes_again_after_a_clear() {
     for cut in (0..9).map(Some).chain([None]) {
         for seed in 0..8 {
-            let mut bench = Bench::new(4, seed, Order::OldestFirst, WhenFull::Refuse);
+            let mut bench = Bench::<4>::new(4, seed, Order::OldestFirst, WhenFull::Refuse);
             let mut seen = BTreeMap::new();
             for boot in 0..4 {
                 // By the reading: one that is left after a clear that was cut keeps its id.
@@ -422,7 +459,7 @@ fn no_message_id_comes_again_after_a_clear() {
 /// Readings that are on their way when the spool is cleared are not those that come after.
 #[test]
 fn what_was_taken_before_a_clear_removes_nothing_after_it() {
-    let bench = Bench::new(2, 1, Order::OldestFirst, WhenFull::Refuse);
+    let bench = Bench::<4>::new(2, 1, Order::OldestFirst, WhenFull::Refuse);
     at_once(bench.spool.push(b"21.5")).expect("there is room");
     let mut batch = MessageBatch::<Heap>::new(700, BEGIN);
     let taken = at_once(bench.spool.fill(&mut batch, BEGIN)).expect("the power stays");
@@ -430,4 +467,130 @@ fn what_was_taken_before_a_clear_removes_nothing_after_it() {
     at_once(bench.spool.push(b"21.5")).expect("there is room");
     at_once(bench.spool.remove(taken)).expect("the power stays");
     assert_eq!(bench.readings(), [b"21.5"]);
+}
+
+/// All message ids with their readings, whatever was handed out before.
+fn note_ids<const WORD: usize>(bench: &Bench<WORD>, seen: &mut BTreeMap<String, Vec<u8>>, what: &str) {
+    at_once(bench.spool.each(|id, reading| {
+        let first = seen.entry(id.to_owned()).or_insert_with(|| reading.to_vec());
+        assert_eq!(first, reading, "{what}: {id} comes again");
+    }))
+    .unwrap_or_else(|error| panic!("{what}: {error}"));
+}
+
+/// A spool that was used for a while, with so many pushes after it was last emptied and cleared.
+fn used<const WORD: usize>(rounds: usize, waiting: usize, clears: bool) -> (Bench<WORD>, BTreeMap<String, Vec<u8>>) {
+    let mut bench = Bench::<WORD>::new(4, 1, Order::OldestFirst, WhenFull::Refuse);
+    let mut seen = BTreeMap::new();
+    for _ in 0..rounds {
+        (0..4).try_for_each(|_| bench.push()).expect("the power stays");
+        note_ids(&bench, &mut seen, "in use");
+        while !bench.stored.is_empty() {
+            bench.deliver().expect("the power stays");
+        }
+    }
+    if clears {
+        at_once(bench.spool.clear()).expect("the power stays");
+    }
+    (0..waiting).try_for_each(|_| bench.push()).expect("the power stays");
+    note_ids(&bench, &mut seen, "in use");
+    (bench, seen)
+}
+
+/// Which page a reading is in, by its bytes.
+fn page_of<const WORD: usize>(flash: &Flash<WORD>, reading: &[u8]) -> Option<usize> {
+    flash.bytes().windows(reading.len()).position(|window| window == reading).map(|at| at / PAGE)
+}
+
+/// Damages a byte of each page's head and of its first record's, each `step`th of them in turn, and each head as a whole, then
+/// fails the power while the next page begins, or does not.
+fn damage_heads<const WORD: usize>(step: usize, corrects_errors: bool) {
+    let states =
+        [(0, 1, false), (0, 9, false), (5, 0, false), (9, 7, false), (21, 8, false), (3, 2, true)].map(|state| {
+            let (rounds, waiting, clears) = state;
+            (state, used::<WORD>(rounds, waiting, clears))
+        });
+    let head = 20_usize.next_multiple_of(WORD);
+    let both = head + 12_usize.next_multiple_of(WORD);
+    let places: Vec<_> = (0..both).step_by(step).map(|at| at..at + 1).chain([0..head, 0..both]).collect();
+    for (state, (whole, ids)) in &states {
+        for page in 0..4 {
+            let is_healthy = |reading: &&Vec<u8>| page_of(&whole.flash, reading) != Some(page);
+            let healthy: Vec<_> = whole.stored.iter().filter(is_healthy).collect();
+            for (place, cut) in
+                places.iter().flat_map(|place| [None, Some(0), Some(1), Some(2)].map(|cut| (place, cut)))
+            {
+                if place.end == both && cut.is_some() {
+                    // Nothing tells then what was in the page, and its next erasure takes the trace of that.
+                    continue;
+                }
+                let what = format!("words of {WORD}, {state:?}, page {page}, bytes {place:?}, power for {cut:?}");
+                let flash = whole.flash.copy();
+                if corrects_errors {
+                    flash.correct_errors();
+                }
+                place.clone().for_each(|at| flash.damage(page * PAGE + at, 0xa5));
+                let mut bench = Bench::<WORD>::new(4, 1, Order::OldestFirst, WhenFull::Refuse);
+                (bench.flash, bench.pushed) = (flash, 10_000);
+                bench.reopen(1_000);
+                let found = bench.readings();
+                assert!(healthy.iter().all(|reading| found.contains(reading)), "{what}: {found:?} of {healthy:?}");
+                if cut.is_some() {
+                    bench.flash.power_on(cut);
+                    // Room for no more than one of them is left in a page.
+                    _ = (0..2).try_for_each(|_| at_once(bench.spool.push(&[b'-'; 90])));
+                    bench.reopen(1_001);
+                }
+                bench.stored = bench.readings();
+                go_on(&mut bench, ids.clone(), &what);
+            }
+        }
+    }
+}
+
+/// Uses a spool that was damaged until its pages were used again, and clears it in between: each message id is a new one.
+fn go_on<const WORD: usize>(bench: &mut Bench<WORD>, mut seen: BTreeMap<String, Vec<u8>>, what: &str) {
+    note_ids(bench, &mut seen, what);
+    for round in 0..5 {
+        for _ in 0..4 {
+            bench.push().unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        }
+        bench.stored = bench.readings();
+        note_ids(bench, &mut seen, what);
+        while !bench.stored.is_empty() {
+            bench.deliver().unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        }
+        match round {
+            0 | 1 => bench.reopen(1_002 + round),
+            3 => at_once(bench.spool.clear()).unwrap_or_else(|error| panic!("{what}: {error}")),
+            _ => {}
+        }
+    }
+}
+
+/// Bits that flip in flash: readings in the page can be lost, and nothing else. An entity that detects duplicates would drop
+/// a new reading with an id that it has seen.
+#[test]
+fn no_message_id_comes_again_after_a_damaged_head() {
+    damage_heads::<4>(4, false);
+    damage_heads::<32>(17, false);
+}
+
+/// Pushes and sends go on behind words that cannot be read.
+#[test]
+fn a_word_that_cannot_be_read_costs_no_more_than_its_page() {
+    damage_heads::<8>(8, true);
+    damage_heads::<32>(32, true);
+}
+
+/// A bus that is down is no damage: nothing is erased for it.
+#[test]
+fn flash_that_answers_nothing_keeps_its_readings() {
+    let (mut bench, _) = used::<4>(3, 5, false);
+    bench.flash.power_on(Some(0));
+    assert_eq!(at_once(bench.spool.push(&[1; 90])), Err(SpoolError::Flash(PowerCut)));
+    assert_eq!(at_once(bench.spool.is_empty()), Err(SpoolError::Flash(PowerCut)));
+    bench.unknown = vec![vec![1; 90]];
+    bench.boot(None);
+    assert!(bench.stored.len() >= 5);
 }
