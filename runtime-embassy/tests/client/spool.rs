@@ -513,13 +513,13 @@ fn damage_heads<const WORD: usize>(step: usize, corrects_errors: bool) {
     let head = 20_usize.next_multiple_of(WORD);
     let both = head + 12_usize.next_multiple_of(WORD);
     let places: Vec<_> = (0..both).step_by(step).map(|at| at..at + 1).chain([0..head, 0..both]).collect();
+    // The last one falls on the head of the first record.
+    let cuts = [None, Some(0), Some(1), Some(1 + (head / WORD) as u64)];
     for (state, (whole, ids)) in &states {
         for page in 0..4 {
             let is_healthy = |reading: &&Vec<u8>| page_of(&whole.flash, reading) != Some(page);
             let healthy: Vec<_> = whole.stored.iter().filter(is_healthy).collect();
-            for (place, cut) in
-                places.iter().flat_map(|place| [None, Some(0), Some(1), Some(2)].map(|cut| (place, cut)))
-            {
+            for (place, cut) in places.iter().flat_map(|place| cuts.map(|cut| (place, cut))) {
                 if place.end == both && cut.is_some() {
                     // Nothing tells then what was in the page, and its next erasure takes the trace of that.
                     continue;
@@ -540,6 +540,8 @@ fn damage_heads<const WORD: usize>(step: usize, corrects_errors: bool) {
                     // Room for no more than one of them is left in a page.
                     _ = (0..2).try_for_each(|_| at_once(bench.spool.push(&[b'-'; 90])));
                     bench.reopen(1_001);
+                    let found = bench.readings();
+                    assert!(healthy.iter().all(|reading| found.contains(reading)), "{what}: {found:?} of {healthy:?}");
                 }
                 bench.stored = bench.readings();
                 go_on(&mut bench, ids.clone(), &what);
@@ -581,6 +583,27 @@ fn no_message_id_comes_again_after_a_damaged_head() {
 fn a_word_that_cannot_be_read_costs_no_more_than_its_page() {
     damage_heads::<8>(8, true);
     damage_heads::<32>(32, true);
+}
+
+/// A clear that was cut has begun an epoch, and the page that tells of it is damaged.
+#[test]
+fn no_message_id_comes_again_when_a_clear_is_cut_and_its_page_damaged() {
+    for power in 6..10 {
+        let (mut whole, mut ids) = used::<4>(5, 7, false);
+        whole.flash.power_on(Some(power));
+        _ = at_once(whole.spool.clear());
+        whole.reopen(1_000);
+        (0..2).try_for_each(|_| whole.push()).expect("the power stays");
+        note_ids(&whole, &mut ids, "in use");
+        for page in 0..4 {
+            let mut bench = Bench::<4>::new(4, 1, Order::OldestFirst, WhenFull::Refuse);
+            (bench.flash, bench.pushed) = (whole.flash.copy(), 10_000);
+            bench.flash.damage(page * PAGE, 1);
+            bench.reopen(2_000);
+            at_once(bench.spool.clear()).expect("the power stays");
+            go_on(&mut bench, ids.clone(), &format!("power for {power}, page {page}"));
+        }
+    }
 }
 
 /// A bus that is down is no damage: nothing is erased for it.
