@@ -21,8 +21,8 @@ use core::task::{Context, Poll, ready};
 /// Attempts after the first are made while it is polled. An [ordered](super::SenderOptions::ordered) sender sends a
 /// message when the delivery before it has ended or is dropped: await them in their order, or all together.
 ///
-/// Dropped, it leaves the message alone: one that is under way may still be stored, one that waits is not sent, and no
-/// other attempt is made.
+/// Dropped, it leaves the message alone: one that its link has taken is sent when there is credit; one that waits for its
+/// turn or its next attempt is not. No other attempt is made.
 ///
 /// It ends within the time of the retry policy, from its turn on in an ordered sender.
 ///
@@ -43,6 +43,8 @@ pub struct Delivery<R: Runtime> {
     format: u32,
     /// The engine has not taken it yet.
     waits: bool,
+    /// [`Sender::enqueue`] has returned it: from then on its message is left to itself.
+    is_enqueued: bool,
     course: Course,
     place: Place,
     room: Room,
@@ -73,7 +75,9 @@ impl<R: Runtime> fmt::Debug for Delivery<R> {
 impl<R: Runtime> Drop for Delivery<R> {
     fn drop(&mut self) {
         if let Some(operation) = self.course.operation.take() {
-            self.endpoint.shared.with(|state| state.machine.leave_message(operation));
+            if self.is_enqueued {
+                self.endpoint.shared.with(|state| state.machine.leave_message(operation));
+            }
             give_up::<R>(&self.endpoint.shared, operation);
         }
         self.room.leave(&self.endpoint.shared);
@@ -90,7 +94,18 @@ impl<R: Runtime<Storage = S>, S: Storage> Delivery<R> {
         let course = Course::new(endpoint.until());
         let place = if sender.is_ordered { Place::Wanted } else { Place::Free };
         let (room, room_until) = (Room::default(), None);
-        Self { endpoint, payload, format, waits: false, course, place, room, room_until, outcome: None }
+        Self {
+            endpoint,
+            payload,
+            format,
+            waits: false,
+            is_enqueued: false,
+            course,
+            place,
+            room,
+            room_until,
+            outcome: None,
+        }
     }
 
     /// Waits for slots where all are taken: a call that has failed with `failure` may begin again afterwards.
@@ -270,11 +285,13 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// ```
     pub async fn enqueue(&self, message: &(impl AsMessage + ?Sized)) -> Result<Delivery<R>, Error<S>> {
         let payload = self.endpoint.encode(&message.as_message()).map_err(|failure| self.endpoint.error(failure))?;
-        self.enqueue_encoded(payload, 0).await
+        let mut delivery = self.place(payload, 0).await?;
+        delivery.is_enqueued = true;
+        Ok(delivery)
     }
 
-    /// [`Sender::enqueue`] for an encoded message.
-    pub(super) async fn enqueue_encoded(&self, payload: PayloadOf<R>, format: u32) -> Result<Delivery<R>, Error<S>> {
+    /// Waits until an encoded message has its place.
+    async fn place(&self, payload: PayloadOf<R>, format: u32) -> Result<Delivery<R>, Error<S>> {
         let mut delivery = Delivery::new(self, payload, format);
         let placed = poll_fn(|cx| delivery.poll_place(cx));
         match in_span!("ServiceBus.send", self.endpoint.entity, placed) {
@@ -289,6 +306,6 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
         payload: PayloadOf<R>,
         format: u32,
     ) -> Pin<alloc::boxed::Box<impl Future<Output = Result<(), Error<S>>>>> {
-        alloc::boxed::Box::pin(async move { self.enqueue_encoded(payload, format).await?.await })
+        alloc::boxed::Box::pin(async move { self.place(payload, format).await?.await })
     }
 }

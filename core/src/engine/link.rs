@@ -404,6 +404,12 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
+    /// Whether the peer has not answered a detach yet.
+    pub(crate) fn owes_detach(&self) -> bool {
+        let owed = |link: &Link| link.detach_sent && !link.detach_received;
+        (0..self.links.end()).any(|at| self.links.get(LinkIndex::of(at)).is_some_and(owed))
+    }
+
     /// Detaches a link now, or with no more than its fault when an attach must go out first or the outbox is full.
     pub(super) fn detach_link(&mut self, at: LinkIndex, closed: bool, error: Option<&ErrorCondition<'_>>) {
         self.revoke_credit(at);

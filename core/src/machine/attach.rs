@@ -165,8 +165,13 @@ impl<S: Storage> ClientMachine<S> {
     pub(super) fn link_timer(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get_mut(place) else { return };
         let pending = endpoint.link().filter(|_| !endpoint.is_up());
-        if let (Some(link), Some(connection)) = (pending, &mut self.connection) {
-            let _ = connection.detach(link, true, None);
+        if let Some(link) = pending {
+            if self.gives_up_connection() {
+                return;
+            }
+            if let Some(connection) = &mut self.connection {
+                let _ = connection.detach(link, true, None);
+            }
             self.endpoint_detached(place, clock, Attachment::Down, None);
             return;
         }

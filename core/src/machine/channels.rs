@@ -217,13 +217,13 @@ impl<S: Storage> Channels<S> {
     ///
     /// # Errors
     /// A full table.
-    pub(super) fn insert(&mut self, entity: Option<EntityId>, name: u32) -> Result<u32, Full> {
+    pub(super) fn insert(&mut self, entity: Option<EntityId>) -> Result<u32, Full> {
         let channel = Channel {
             entity,
             sender: Side::Down,
             receiver: Side::Down,
             span: Span::default(),
-            name,
+            name: 0,
             backoff: Backoff::default(),
             error: None,
             under_way: 0,
@@ -305,9 +305,10 @@ impl<S: Storage> Channels<S> {
         self.table.get(channel).map_or([None; 2], |found| [found.sender.link(), found.receiver.link()])
     }
 
-    /// The attaches of both links were sent.
-    pub(super) fn attaching(&mut self, channel: u32, sender: LinkId, receiver: LinkId, span: Span) {
+    /// The attaches of both links were sent, with this number in their names.
+    pub(super) fn attaching(&mut self, channel: u32, sender: LinkId, receiver: LinkId, name: u32, span: Span) {
         if let Some(found) = self.table.get_mut(channel) {
+            found.name = name;
             found.sender = Side::Pending(sender);
             found.receiver = Side::Pending(receiver);
             found.span = span;
@@ -621,9 +622,9 @@ mod tests {
 
     fn full_tables_refuse_and_make_room<S: Storage>() {
         let mut channels = Channels::<S>::new(3, 3);
-        let cbs = channels.insert(None, 1).unwrap();
-        let places = [1, 2].map(|token| channels.insert(Some(entity(token)), token).unwrap());
-        assert!(channels.insert(Some(entity(3)), 3).is_err(), "the table is full");
+        let cbs = channels.insert(None).unwrap();
+        let places = [1, 2].map(|token| channels.insert(Some(entity(token))).unwrap());
+        assert!(channels.insert(Some(entity(3))).is_err(), "the table is full");
         channels.count_renewal(places[0], true);
         assert_eq!(channels.spare(), Some(places[1]), "neither $cbs nor one that renews a lock makes room");
         channels.start(places[1], Owner::Settlement(key(0), OutcomeKind::Accepted)).unwrap();
@@ -655,7 +656,7 @@ mod tests {
     #[test]
     fn requests_wait_in_two_chains_and_only_those_that_left_are_out() {
         let mut channels = Channels::<Heap>::new(10, 10);
-        let channel = channels.insert(None, 1).unwrap();
+        let channel = channels.insert(None).unwrap();
         let slow: Vec<u32> =
             (0..3).map(|call| channels.start(channel, Owner::Operation(key(call))).unwrap().index()).collect();
         let urgent = channels.start(channel, Owner::Renewal(key(0))).unwrap().index();
@@ -670,7 +671,7 @@ mod tests {
         assert_eq!(channels.take_marked(), None);
         channels.starve(channel);
         assert_eq!(channels.take_marked(), None, "it waits for room");
-        let other = channels.insert(None, 2).unwrap();
+        let other = channels.insert(None).unwrap();
         channels.start(other, Owner::Operation(key(9))).unwrap();
         assert_eq!(channels.take_marked(), Some(other));
         channels.take_starved();
@@ -683,7 +684,7 @@ mod tests {
         assert_eq!((channels.take_starved(), channels.take_starved()), (Some(channel), None));
         assert!(!channels.is_starved(channel));
         // Its urgent request comes after it had starved.
-        let late = channels.insert(None, 3).unwrap();
+        let late = channels.insert(None).unwrap();
         channels.start(late, Owner::Operation(key(10))).unwrap();
         channels.starve(late);
         channels.start(late, Owner::Renewal(key(11))).unwrap();
@@ -700,7 +701,7 @@ mod tests {
     #[test]
     fn links_that_go_take_every_response_with_them() {
         let mut channels = Channels::<Heap>::new(10, 10);
-        let channel = channels.insert(None, 1).unwrap();
+        let channel = channels.insert(None).unwrap();
         assert_eq!(channels.links(channel), Links::Down);
         channels.down(channel);
         assert_eq!((channels.under_way(channel), channels.both(channel)), (0, [None, None]));

@@ -112,9 +112,25 @@ impl<S: Storage> ClientMachine<S> {
             self.timers.set(Timer::Client, client::OPENING, Some(at));
             return;
         }
-        let late = || Failure::explained(Cause::Timeout, &"the connection was not open in the time of an attempt");
-        self.link_up.ends_by(late);
-        connection.handle_disconnect();
+        self.drop_connection("the connection was not open in the time of an attempt");
+    }
+
+    /// An attach was not answered in its time. The connection goes with it where the peer owes the answer to a detach
+    /// as well: a link keeps its place until that comes, and with each one more there would be none left.
+    pub(super) fn gives_up_connection(&mut self) -> bool {
+        let owes = self.connection.as_ref().is_some_and(Connection::owes_detach);
+        if owes {
+            self.drop_connection("links are not answered");
+        }
+        owes
+    }
+
+    /// Gives up a connection whose peer is late, transport and all.
+    fn drop_connection(&mut self, late: &'static str) {
+        self.link_up.ends_by(|| Failure::explained(Cause::Timeout, &late));
+        if let Some(connection) = &mut self.connection {
+            connection.handle_disconnect();
+        }
     }
 
     /// The next point in time at which [`ClientMachine::handle_timeout`] is due; there may be nothing to do then.

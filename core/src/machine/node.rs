@@ -31,8 +31,7 @@ impl<S: Storage> ClientMachine<S> {
         if let Some(place) = self.channels.spare() {
             self.drop_node(place);
         }
-        let name = self.next_number();
-        self.channels.insert(entity, name).map_err(|_| {
+        self.channels.insert(entity).map_err(|_| {
             if let Some(entity) = entity {
                 self.release(entity.token, User::Channel);
             }
@@ -72,6 +71,7 @@ impl<S: Storage> ClientMachine<S> {
         self.due = true;
         match self.channels.links(place) {
             Links::Up { .. } => self.channels.healthy(place),
+            Links::Pending if self.gives_up_connection() => {}
             Links::Pending => self.node_detached(place, clock),
             Links::Down => self.channels.mark(place),
         }
@@ -113,7 +113,9 @@ impl<S: Storage> ClientMachine<S> {
 
     #[inline(never)]
     pub(super) fn attach_node(&mut self, place: u32, now: Instant) -> Result<(), EngineError> {
-        let name = self.node_name(place);
+        // A late answer to an earlier attach is not taken for the answer to this one.
+        let number = self.next_number();
+        let name = Self::name(self.link_up.container(), number);
         let mut address = Path::new();
         self.put_node_address(place, &mut address)?;
         // Both links have names of their own: peers differ in whether roles share one name space.
@@ -132,7 +134,7 @@ impl<S: Storage> ClientMachine<S> {
         };
         self.routes.add(sender, Route::Sender(place));
         self.routes.add(receiver, Route::Receiver(place));
-        self.channels.attaching(place, sender, receiver, span);
+        self.channels.attaching(place, sender, receiver, number, span);
         self.timers.start(Timer::Channel, place, now, ATTACH_ANSWER);
         Ok(())
     }

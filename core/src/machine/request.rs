@@ -266,7 +266,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A request will get no response. What was sent may have been carried out.
     pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
         let Some((node, _)) = self.channels.request(place) else { return };
-        // One that was sent would be carried out later, and by another attempt again.
+        // Cancels a request that waits for credit: it would be carried out later, besides the next attempt.
         let uncertain = !self.take_back(node, self.channels.delivery(place)) && !self.channels.waits(place);
         self.end_request(place, clock, Err(Failure { uncertain, ..failure.clone() }));
     }

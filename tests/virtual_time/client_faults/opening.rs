@@ -5,7 +5,7 @@ use crate::stage::{MINUTE, SECOND, ending, observe, on_both_storages, policy, se
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
-use servicebus_core::wire::performative::{Open, Performative, Role};
+use servicebus_core::wire::performative::{Detach, Open, Performative, Role};
 use servicebus_core::wire::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
 use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
@@ -13,7 +13,7 @@ use servicebus_simulation::Server;
 use servicebus_tests::engine::{Item, begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::storages::Complete;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The bytes that a server sends before it falls silent, one step more each time.
@@ -155,7 +155,127 @@ fn a_node_is_attached_again<S: Complete>() {
     }
 }
 
+/// The ends and closes of a client, and its dials, when the first attaches to a node are answered after they were given
+/// up, as soon as `attaches` were sent, and a request is answered in the end.
+fn answered_late<S: Complete>(attaches: usize) -> Option<(u32, u32)> {
+    let (ends, seen) = (Rc::new(Cell::new(0)), Cell::new(0));
+    let (held, detached) = (RefCell::new(Vec::<scripted::Link>::new()), RefCell::new(Vec::new()));
+    let counted = Rc::clone(&ends);
+    let script = move |server: &mut scripted::Server, item: &Item<'_>| match item {
+        Item::Frame(_, Performative::Attach(attach), _) => {
+            let link = server.link(attach.handle).expect("it was remembered");
+            if link.address != "q/$management" {
+                return false;
+            }
+            seen.set(seen.get() + 1);
+            if seen.get() <= 2 {
+                held.borrow_mut().push(link);
+                return true;
+            }
+            if seen.get() == attaches {
+                for late in held.take() {
+                    server.accept(&late, 1_000);
+                }
+                for handle in detached.take() {
+                    server.send_elsewhere(link.channel, &Detach { handle, closed: true, error: None });
+                }
+            }
+            false
+        }
+        Item::Frame(_, Performative::Detach(detach), _) => {
+            let is_held = held.borrow().iter().any(|link| link.handle == detach.handle);
+            if is_held {
+                detached.borrow_mut().push(detach.handle);
+                server.links.retain(|link| link.address != "q/$management" || link.handle != detach.handle);
+            }
+            is_held
+        }
+        Item::Frame(_, Performative::End(_) | Performative::Close(_), _) => {
+            counted.set(counted.get() + 1);
+            false
+        }
+        _ => false,
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let sender = client.sender("q").unwrap();
+        sender.send(&MessageRef::new("x")).await.expect("messages need no request");
+        for _ in 0..60 {
+            let cancelled = ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await;
+            if matches!(cancelled, Some((_, Ok(())))) {
+                return Some((ends.get(), dials.get()));
+            }
+            world.sleep(SECOND).await;
+        }
+        None
+    })
+}
+
+fn a_late_answer_is_that_of_its_attach<S: Complete>() {
+    for attaches in [3, 4] {
+        assert_eq!(answered_late::<S>(attaches), Some((0, 1)), "answered at attach {attaches}");
+    }
+}
+
+/// Nothing of links to `node` is answered in the first minutes, and everything else is.
+fn places_are_given_back<S: Complete>(node: &'static str) {
+    let answers = Rc::new(Cell::new(false));
+    let answered = Rc::clone(&answers);
+    let script = move |server: &mut scripted::Server, item: &Item<'_>| match item {
+        Item::Frame(_, Performative::Attach(attach), _) => {
+            let link = server.link(attach.handle).expect("it was remembered");
+            let ignored = !answers.get() && link.address == node;
+            if ignored {
+                server.links.retain(|known| (known.channel, known.handle) != (link.channel, link.handle));
+            }
+            ignored
+        }
+        // What was never attached is never detached.
+        Item::Frame(_, Performative::Detach(detach), _) => server.link(detach.handle).is_none(),
+        _ => false,
+    };
+    let dials = observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let sender = client.sender("q").unwrap();
+        for minute in 0..30 {
+            // More than a board has places for.
+            answered.set(minute == 29);
+            let called = match node {
+                "q" => ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await,
+                _ => ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await,
+            };
+            assert!(called.is_some_and(|(took, _)| took <= SECOND * 3), "{node} {minute}: {called:?}");
+            let other = client.sender("other").unwrap();
+            let sent = ending(&world, MINUTE, other.send(&MessageRef::new("x"))).await;
+            assert!(matches!(sent, Some((_, Ok(())))), "{node} {minute}: {sent:?}");
+            other.close().await;
+            world.sleep(MINUTE).await;
+        }
+        // One that was attached while nothing was answered may have to be given up first.
+        for _ in 0..3 {
+            let called = match node {
+                "q" => ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await,
+                _ => ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await,
+            };
+            if matches!(called, Some((_, Ok(())))) {
+                return dials.get();
+            }
+            world.sleep(MINUTE).await;
+        }
+        0
+    });
+    assert!((2..=20).contains(&dials), "{node}: {dials} connections");
+}
+
+fn links_that_are_never_answered_keep_no_places<S: Complete>() {
+    for node in ["q/$management", "q"] {
+        places_are_given_back::<S>(node);
+    }
+}
+
 on_both_storages! {
+    a_late_answer_to_an_attach_is_not_taken_for_another => a_late_answer_is_that_of_its_attach;
+    links_whose_attach_and_detach_are_never_answered_keep_no_places => links_that_are_never_answered_keep_no_places;
     a_node_whose_attach_is_never_answered_is_attached_again => a_node_is_attached_again;
     an_opening_that_is_not_finished_ends_after_one_attempt_h3 => an_opening_ends_after_one_attempt;
 }

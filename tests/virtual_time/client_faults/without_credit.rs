@@ -5,7 +5,7 @@ use crate::scripted::{self, Link, Server};
 use crate::stage::{
     HeapFailure, MINUTE, SECOND, observe, on_both_storages, policy, settings, settings_of, within, world,
 };
-use servicebus_core::client::{Client, Error, ErrorKind, ErrorOutcome, Sender};
+use servicebus_core::client::{Client, Error, ErrorKind, ErrorOutcome, Sender, SenderOptions};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
 use servicebus_core::wire::performative::{Performative, Role};
@@ -123,11 +123,12 @@ fn comes_once<S: Complete>() {
 }
 
 /// What so many calls end with, each of which has a second, and how many messages come when there is credit at last.
-fn late<S: Complete>(verb: Verb, calls: u32, dropped: bool) -> (Vec<Option<ErrorOutcome>>, u32) {
+fn late<S: Complete>(verb: Verb, ordered: bool, calls: u32, dropped: bool) -> (Vec<Option<ErrorOutcome>>, u32) {
     observe(&world(QueueDescription::default()), async move |world| {
         let (came, script) = script(&world, verb.node(), calls + 5);
         let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
-        let sender = client.sender("q").unwrap();
+        let options = SenderOptions::new("q");
+        let sender = client.sender(if ordered { options.ordered() } else { options }).unwrap();
         let mut outcomes = Vec::new();
         for _ in 0..calls {
             if dropped {
@@ -146,19 +147,19 @@ fn late<S: Complete>(verb: Verb, calls: u32, dropped: bool) -> (Vec<Option<Error
 }
 
 fn is_not_sent<S: Complete>() {
-    for verb in Verb::ALL {
+    for (verb, ordered) in Verb::ALL.into_iter().flat_map(|verb| [(verb, false), (verb, true)]) {
         // More than a board has places for.
         for calls in [1, 2, 60] {
             let outcomes = vec![Some(ErrorOutcome::NotSent); calls as usize];
-            assert_eq!(late::<S>(verb, calls, false), (outcomes, 0));
+            assert_eq!(late::<S>(verb, ordered, calls, false), (outcomes, 0), "ordered: {ordered}");
         }
     }
 }
 
 fn leaves_nothing<S: Complete>() {
-    for verb in Verb::ALL {
+    for (verb, ordered) in Verb::ALL.into_iter().flat_map(|verb| [(verb, false), (verb, true)]) {
         for calls in [1, 2, 60] {
-            assert_eq!(late::<S>(verb, calls, true), (vec![None; calls as usize], 0));
+            assert_eq!(late::<S>(verb, ordered, calls, true), (vec![None; calls as usize], 0), "ordered: {ordered}");
         }
     }
 }
