@@ -5,6 +5,7 @@ use super::{Access, Error, LiteralOf, ReceiverOptions, State, StorageOf};
 use crate::engine::Capacity;
 use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits};
 use crate::runtime::Runtime;
+use crate::servicebus::connection_string::may_hold_key;
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::name::check_address;
 use crate::servicebus::{Argument, MessageId, MessageRef, Reason};
@@ -363,8 +364,16 @@ pub(super) fn check_entity<S: Storage>(entity: &Entity<S>) -> Result<(), Error<S
     if !S::CHECKS {
         return Ok(());
     }
-    check_address(entity.address())
-        .map_err(|why| Error::new(Failure::explained(Cause::Argument(Argument::EntityName), &why), entity))
+    let address = entity.address();
+    check_address(address).map_err(|why| {
+        let failure = Failure::explained(Cause::Argument(Argument::EntityName), &why);
+        // A connection string where the name belongs: its key stays out of errors.
+        if may_hold_key(address.entity) || address.subscription.is_some_and(may_hold_key) {
+            Error::of(failure)
+        } else {
+            Error::new(failure, entity)
+        }
+    })
 }
 
 /// A handle to a sender or receiver: with the last one dropped, it is closed in the background.

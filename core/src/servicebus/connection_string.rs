@@ -233,11 +233,16 @@ impl<'a> ConnectionString<'a> {
     }
 
     /// Whether this is the name or the address of a host, and nothing else.
+    ///
+    /// # Errors
+    /// What is wrong. It does not repeat the text, which may hold a key or a password.
     #[doc(hidden)]
-    pub fn check_namespace(name: &str) -> Result<(), super::Argument> {
-        // A semicolon would begin another key of a connection string.
-        let host = parse_endpoint(name).filter(|_| !name.contains(';'));
-        host.filter(|(host, _)| host.len() <= MAX_HOST_BYTES).map(|_| ()).ok_or(super::Argument::HostName)
+    pub fn check_namespace(name: &str) -> Result<(), &'static str> {
+        if may_hold_key(name) {
+            return Err("a connection string is not a host name");
+        }
+        let host = parse_endpoint(name).filter(|(host, _)| host.len() <= MAX_HOST_BYTES);
+        host.map(|_| ()).ok_or("neither a name nor an address")
     }
 
     /// Whether the host's name is one that can be connected to.
@@ -278,6 +283,11 @@ impl<'a> ConnectionString<'a> {
             (false, Some(port)) => port,
         }
     }
+}
+
+/// Whether a text looks like a connection string or a part of one, so that no error may repeat it.
+pub(crate) fn may_hold_key(text: &str) -> bool {
+    text.contains(['=', ';'])
 }
 
 /// The host and the port of an address, whose scheme may be left out.

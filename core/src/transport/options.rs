@@ -74,12 +74,16 @@ macro_rules! client_options {
             ///
             /// let options = Options::for_namespace("contoso.servicebus.windows.net")?;
             /// assert!(Options::for_namespace("not a host").is_err());
+            ///
+            /// // Of a connection string, the error repeats nothing: it holds a key.
+            /// let error = Options::for_namespace("Endpoint=sb://contoso;SharedAccessKey=YQ==").unwrap_err();
+            /// assert!(error.to_string().ends_with("a connection string is not a host name"));
             /// # drop(options);
             #[doc = concat!("# Ok::<(), ", $name, "::Error>(())")]
             /// ```
             pub fn for_namespace(host: &str) -> Result<Self, Error> {
                 $crate::servicebus::ConnectionString::check_namespace(host)
-                    .map_err(|argument| Error::invalid(argument, &format_args!("{host:?}")))?;
+                    .map_err(|why| Error::invalid(Argument::HostName, &why))?;
                 Self::new(format!("Endpoint={host}"))
             }
 

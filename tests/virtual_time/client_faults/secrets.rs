@@ -1,13 +1,14 @@
 //! No secret is printed by the `Debug` of a public type, nor by an error.
 
 use base64::Engine as _;
+use servicebus_core::client::Error;
 use servicebus_core::client::administration::AdministrationOptions;
 use servicebus_core::driver::Token;
 use servicebus_core::machine::{ClientMachine, Settings};
 use servicebus_core::servicebus::administration::{
     AccessRights, AuthorizationRule, Headers, Method, Request, Response,
 };
-use servicebus_core::servicebus::{ConnectionString, sas};
+use servicebus_core::servicebus::{ConnectionString, Entity, sas};
 use servicebus_core::storage::Heap;
 use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Symbol;
@@ -22,6 +23,11 @@ const KEY: &str = "bm90LWZvci1sb2dzLW5vdC1mb3ItbG9ncw==";
 /// Both forms of `Debug`.
 fn texts(value: &impl Debug) -> String {
     format!("{value:?} {value:#?}")
+}
+
+/// Every text of an error.
+fn texts_of(error: &Error<Heap>) -> String {
+    format!("{error} {}", texts(error))
 }
 
 /// Every part of a client by name, with its `Debug` output.
@@ -47,7 +53,8 @@ fn printed(secret: &str, connection_string: &str) -> Vec<(&'static str, String)>
         tokens,
         AdministrationOptions::default(),
         servicebus_tokio::administration::Http::default(),
-    );
+    )
+    .expect("it is valid");
     let token = Token::<Vec<u8>>::jwt(secret.as_bytes(), Timestamp::from_secs(1));
     let text_token = Token::<String>::sas(secret, Timestamp::from_secs(1));
     let body = format!("<PrimaryKey>{secret}</PrimaryKey>").into_bytes();
@@ -150,10 +157,41 @@ fn errors_about_a_connection_string_hold_no_secret_c19() {
         format!("Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey={KEY};SharedAccessSignature={KEY}"),
     ] {
         if let Err(error) = servicebus_tokio::Options::new(text.clone()) {
-            assert!(!holds_secret(&format!("{error} {error:?}"), KEY), "{error:?}");
+            assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
         }
         if let Err(error) = servicebus_tokio::AdministrationClient::connect(&text) {
-            assert!(!holds_secret(&format!("{error} {error:?}"), KEY), "{error:?}");
+            assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
+        }
+        // Taken for the name of a host.
+        let error = servicebus_tokio::Options::for_namespace(&text).unwrap_err();
+        assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
+        let error = servicebus_tokio::AdministrationClient::for_namespace(
+            &text,
+            async || Err::<servicebus_tokio::Token, _>("there is none"),
+            AdministrationOptions::default(),
+            servicebus_tokio::administration::Http::default(),
+        )
+        .unwrap_err();
+        assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
+    }
+}
+
+#[test]
+fn errors_about_a_name_hold_no_secret_c19() {
+    let key = format!("SharedAccessKey={KEY}");
+    let whole = format!("Endpoint=sb://localhost;SharedAccessKeyName=name;{key}");
+    let with_a_password = format!("sb://name:{}@localhost", hex(KEY));
+    for text in [&key, &whole, &with_a_password] {
+        let error = servicebus_tokio::Options::for_namespace(text).unwrap_err();
+        assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
+    }
+    let world = World::new(BrokerConfig::default(), 7);
+    let client = world.client::<Heap>();
+    for entity in [Entity::queue(&*whole), Entity::subscription(&*whole, "s"), Entity::subscription("t", &*whole)] {
+        for error in [client.sender(entity.clone()).unwrap_err(), client.receiver(entity.clone()).unwrap_err()] {
+            assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
         }
     }
+    drop(client);
+    world.end();
 }

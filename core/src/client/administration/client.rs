@@ -258,8 +258,7 @@ impl<H: HttpClient, T: Timer + Default> AdministrationClient<H, T> {
         options: AdministrationOptions,
         http: H,
     ) -> Result<Self, Error<Heap>> {
-        ConnectionString::check_namespace(host)
-            .map_err(|argument| Error::invalid(argument, &format_args!("{host:?}")))?;
+        ConnectionString::check_namespace(host).map_err(|why| Error::invalid(Argument::HostName, &why))?;
         Ok(Self::with_credential(Endpoint::new(host), credential, options, http, T::default()))
     }
 }
