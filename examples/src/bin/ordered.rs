@@ -34,7 +34,9 @@ async fn main() -> Result<()> {
     let receiver = client.receiver(&*queue)?;
     let mut expected = 0;
     while expected < 40 {
-        for message in receiver.receive_messages(10, Duration::from_secs(5)).await? {
+        let messages = receiver.receive_messages(10, Duration::from_secs(5)).await?;
+        assert!(!messages.is_empty(), "{expected} came, and nothing more within five seconds");
+        for message in messages {
             assert_eq!(message.property("number").and_then(|number| number.as_i64()), Some(expected));
             receiver.complete(&message).await?;
             expected += 1;
