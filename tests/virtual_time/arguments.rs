@@ -6,7 +6,7 @@ use servicebus_core::client::{
 };
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{
-    Argument, AsMessage, Entity, Message, MessageRef, RetryPolicy, RuleFilterRef, RuleRef,
+    Argument, AsMessage, Entity, InvalidMessage, Message, MessageRef, RetryPolicy, RuleFilterRef, RuleRef,
 };
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::{Duration, Timestamp};
@@ -95,6 +95,15 @@ fn a_rule_that_there_cannot_be_is_refused() {
         let action = RuleRef::new("r", RuleFilterRef::True).with_action(&longer);
         assert_eq!(refused(rules.add(&action).await), Argument::SqlExpression);
     });
+    // Fixed storage leaves both to the service.
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<Small>();
+        let rules = client.rule_manager(Entity::subscription("t", "s"));
+        let error = rules.add(&RuleRef::new(&"r".repeat(51), RuleFilterRef::True)).await.unwrap_err();
+        assert_eq!(error.argument(), None, "{error}");
+        client.close().await;
+    });
 }
 
 #[test]
@@ -117,6 +126,13 @@ fn a_message_that_would_be_gone_at_once_is_refused() {
             let at = Timestamp::from_millis(at);
             assert_eq!(refused(sender.schedule("x", at).await), Argument::ScheduledEnqueueTime);
             assert_eq!(refused(sender.schedule_all(&["x"], at).await), Argument::ScheduledEnqueueTime);
+            let message = Message::new("x").with_scheduled_enqueue_time(at);
+            assert_eq!(message.as_message().validate(), Err(InvalidMessage::ScheduledEnqueueTime));
+            assert_eq!(refused(sender.send(&message).await), Argument::ScheduledEnqueueTime);
+            assert_eq!(refused(sender.enqueue(&message).await), Argument::ScheduledEnqueueTime);
+        }
+        for at in [Timestamp::DOTNET_MIN, Timestamp::from_millis(Timestamp::DOTNET_MAX.as_millis() - 1)] {
+            assert_eq!(MessageRef::new("x").with_scheduled_enqueue_time(at).validate(), Ok(()));
         }
         assert_eq!(MessageRef::new("x").with_time_to_live(Duration::from_millis(1)).validate(), Ok(()));
     });
@@ -144,8 +160,9 @@ fn a_connection_string_that_is_refused_says_why() {
 fn numbers_that_no_connection_lives_with_are_rounded_up() {
     let world = world(QueueDescription::default());
     play(&world, async |world| {
-        let changes: [fn(&mut Settings<Heap>); 3] = [
+        let changes: [fn(&mut Settings<Heap>); 4] = [
             |settings| settings.max_frame_size = 0,
+            |settings| settings.idle_time_out = Duration::ZERO,
             |settings| *settings = settings.clone().with_max_frame_bytes(0),
             |settings| *settings = settings.clone().with_idle_timeout(Duration::ZERO),
         ];
@@ -167,7 +184,9 @@ fn numbers_that_no_connection_lives_with_are_rounded_up() {
 
 #[test]
 fn a_namespace_is_a_host_and_nothing_else() {
-    for name in ["", "h o", "h\0", "hä", "h;SharedAccessKeyName=a;SharedAccessKey=b", &"h".repeat(257)] {
+    for name in
+        ["", "h o", "h\0", "hä", "h;SharedAccessKeyName=a;SharedAccessKey=b", "Endpoint=sb://h", &"h".repeat(257)]
+    {
         let error = servicebus_tokio::Options::for_namespace(name).unwrap_err();
         assert_eq!(error.argument(), Some(Argument::HostName), "{name:?}: {error}");
         let http = servicebus_tokio::administration::Http::default();

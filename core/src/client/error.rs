@@ -459,6 +459,7 @@ pub(super) fn invalid<S: Storage>(error: &InvalidMessage) -> Failure<S> {
         InvalidMessage::TooLong(argument) => *argument,
         InvalidMessage::PartitionKeyMismatch => Argument::PartitionKeyMismatch,
         InvalidMessage::TimeToLive => Argument::TimeToLive,
+        InvalidMessage::ScheduledEnqueueTime => Argument::ScheduledEnqueueTime,
     }))
 }
 

@@ -135,6 +135,9 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     }
 
     fn check_name(&self, name: &str) -> Result<(), Error<S>> {
+        if !S::CHECKS {
+            return Ok(());
+        }
         name::check(name, MAX_SUBSCRIPTION_NAME, false).map_err(|why| self.refused(Argument::RuleName, &why))
     }
 
@@ -165,7 +168,7 @@ impl<R: Runtime<Storage = S>, S: Storage> RuleManager<R> {
     pub async fn add(&self, rule: &RuleRef<'_>) -> Result<(), Error<S>> {
         self.check_name(rule.name)?;
         let expression = if let RuleFilterRef::Sql(expression) = rule.filter { expression } else { "" };
-        if [expression, rule.action.unwrap_or_default()].iter().any(|text| is_longer(text, MAX_SQL_LEN)) {
+        if S::CHECKS && [expression, rule.action.unwrap_or_default()].iter().any(|text| is_longer(text, MAX_SQL_LEN)) {
             return Err(Error::new(Failure::new(Cause::Argument(Argument::SqlExpression)), &self.subscription));
         }
         self.request(&AddRule { rule: *rule }, self.until()).await.map(|_| ())

@@ -5,7 +5,7 @@ use super::{Error, Sender};
 use crate::machine::{Cause, Failure};
 use crate::runtime::Runtime;
 use crate::servicebus::management::{CancelScheduled, Schedule};
-use crate::servicebus::{Argument, AsMessage, MessageId, MessageRef};
+use crate::servicebus::{AsMessage, MessageId, MessageRef};
 use crate::storage::{Management, Storage};
 use crate::time::Timestamp;
 use crate::wire::UuidText;
@@ -140,12 +140,9 @@ pub(super) fn scheduled<'m, S: Storage>(
     at: Timestamp,
     utc: Timestamp,
 ) -> Result<MessageRef<'m>, Failure<S>> {
-    message.validate_for::<S>().map_err(|error| invalid(&error))?;
-    if S::CHECKS && !(Timestamp::DOTNET_MIN..Timestamp::DOTNET_MAX).contains(&at) {
-        return Err(Failure::new(Cause::Argument(Argument::ScheduledEnqueueTime)));
-    }
-    message.message_id.get_or_insert(MessageId::String(id.as_str()));
     message.scheduled_enqueue_time = Some(at);
+    message.validate_for::<S>().map_err(|error| invalid(&error))?;
+    message.message_id.get_or_insert(MessageId::String(id.as_str()));
     message.set_expiry(utc);
     Ok(message)
 }

@@ -3,6 +3,7 @@
 use super::link_up::Loss;
 use super::product;
 use super::routes::Routes;
+use super::settings::SHORTEST_IDLE;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure, Target};
 use crate::engine::{self, Connection};
@@ -77,7 +78,7 @@ impl<S: Storage> ClientMachine<S> {
         let settings = &self.settings;
         let config = engine::Config {
             max_frame_size: settings.max_frame_size,
-            idle_time_out: Some(settings.idle_time_out),
+            idle_time_out: Some(settings.idle_time_out.max(SHORTEST_IDLE)),
             limits: settings.limits,
             ..engine::Config::default()
         };
@@ -85,13 +86,8 @@ impl<S: Storage> ClientMachine<S> {
         let host = settings.parsed()?.host;
         let mechanism = Symbol::new("ANONYMOUS");
         let init = SaslInit { mechanism, initial_response: Some(&[]), hostname: Some(host) };
-        let open = Open {
-            hostname: Some(host),
-            max_frame_size: settings.max_frame_size,
-            channel_max: 0,
-            properties: Some(product::properties()),
-            ..Open::new(&container)
-        };
+        // Its bounds are those of the engine's configuration.
+        let open = Open { hostname: Some(host), properties: Some(product::properties()), ..Open::new(&container) };
         let at_once = self.link_up.opens_at_once();
         let span = Span::connection(self.link_up.epoch().wrapping_add(1), host);
         // Apart from the next line, which builds it in its place: as an argument it would be on the stack.

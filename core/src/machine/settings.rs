@@ -10,7 +10,7 @@ use crate::wire::frame::MIN_MAX_FRAME_SIZE;
 use core::fmt;
 
 /// A shorter idle time-out would end connections whose answers are on their way.
-const SHORTEST_IDLE: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 
 /// How a client behaves.
 ///
@@ -36,9 +36,9 @@ pub struct Settings<S: Storage> {
     pub connection_string: S::Literal,
     /// When to try again.
     pub retry: RetryPolicy,
-    /// The largest frame that is accepted, in bytes.
+    /// The largest frame that is accepted, in bytes; 512 at least are announced.
     pub max_frame_size: u32,
-    /// The silence that is announced to the service.
+    /// The silence that is announced to the service: a second at least.
     pub idle_time_out: Duration,
     /// Bounds of the tables.
     pub limits: Limits,

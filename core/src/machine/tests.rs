@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::{Config, ConnectionErrorKind, DeliveryId, Event, Handler, LinkId, SendOptions, Subject, Tag};
 use crate::storage::{Buffer, Heap, Limits, Payload, RxOf, TxOf, tests as touched};
-use crate::time::Millis;
+use crate::time::{Duration, Millis};
 use crate::wire::message::{MessageView, section};
 use crate::wire::messaging::{self, DeliveryState, MessageId, Source, put_section};
 use crate::wire::performative::{
@@ -288,6 +288,21 @@ fn copy(from: &mut TxOf<Heap>, to: &mut RxOf<Heap>) {
         to.commit(count);
         from.consume(count);
     }
+}
+
+#[test]
+fn bounds_that_no_connection_lives_with_are_rounded_up_in_the_fields_too() {
+    let mut world = World::new();
+    let mut settings = world.client.settings().clone();
+    (settings.max_frame_size, settings.idle_time_out) = (0, Duration::ZERO);
+    world.client = ClientMachine::new(settings);
+    world.add(Kind::Sender, 0);
+    world.connect();
+    assert_eq!(world.service.connection.peer_max_frame_size(), 512);
+    // Nothing is overdue a moment later.
+    world.clock.now = world.clock.now.after(Millis::new(900));
+    world.settle_down();
+    assert_eq!(world.client.phase(), Phase::Connected);
 }
 
 const RECEIVER: Kind = Kind::Receiver { mode: ReceiveMode::PeekLock, prefetch: 0 };

@@ -378,4 +378,12 @@ mod tests {
         goes_on::<Heap>();
         goes_on::<Small>();
     }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_refused_where_the_storage_checks() {
+        let message = MessageRef::new("x").with_scheduled_enqueue_time(Timestamp::DOTNET_MAX);
+        let refused = MessageBatch::<Heap>::new(500, Timestamp::UNIX_EPOCH).try_add(&message);
+        assert_eq!(refused, Err(BatchError::Invalid(InvalidMessage::ScheduledEnqueueTime)));
+        assert_eq!(MessageBatch::<Small>::new(500, Timestamp::UNIX_EPOCH).try_add(&message), Ok(()));
+    }
 }

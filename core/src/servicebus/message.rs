@@ -11,6 +11,7 @@ use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
 use crate::wire::{Encode, MapWriter, Sink, Symbol, Value};
 use core::fmt;
+use core::ops::Range;
 
 /// Session ids, message ids and partition keys have this many characters at most.
 // docs/evidence/wire-protocol.md §3.1
@@ -19,6 +20,9 @@ pub(crate) const MAX_ID_LEN: usize = 128;
 /// The last expiry time that the service takes.
 // docs/evidence/wire-protocol.md §3.1
 const LAST_EXPIRY: Timestamp = Timestamp::from_millis(253_402_243_199_000);
+
+/// The times that the service can tell.
+const CALENDAR: Range<Timestamp> = Timestamp::DOTNET_MIN..Timestamp::DOTNET_MAX;
 
 /// A message to be sent that borrows everything: it is made without an allocator and encoded without a copy. Fields
 /// that are `None` are not sent.
@@ -220,6 +224,9 @@ impl<'a> MessageRef<'a> {
         if self.time_to_live.is_some_and(|life| life < Duration::from_millis(1)) {
             return Err(InvalidMessage::TimeToLive);
         }
+        if self.scheduled_enqueue_time.is_some_and(|at| !CALENDAR.contains(&at)) {
+            return Err(InvalidMessage::ScheduledEnqueueTime);
+        }
         Ok(())
     }
 
@@ -412,6 +419,8 @@ pub enum InvalidMessage {
     PartitionKeyMismatch,
     /// It lives for less than a millisecond, which is what the service counts in: it would be gone at once.
     TimeToLive,
+    /// The time to enqueue at is outside the years 1 to 9999, which are all that the service's calendar has.
+    ScheduledEnqueueTime,
 }
 
 impl fmt::Display for InvalidMessage {
@@ -420,6 +429,7 @@ impl fmt::Display for InvalidMessage {
             Self::TooLong(argument) => f.write_str(argument.words()),
             Self::PartitionKeyMismatch => f.write_str(Argument::PartitionKeyMismatch.words()),
             Self::TimeToLive => f.write_str(Argument::TimeToLive.words()),
+            Self::ScheduledEnqueueTime => f.write_str(Argument::ScheduledEnqueueTime.words()),
         }
     }
 }

@@ -311,7 +311,7 @@ pub trait Storage:
     /// otherwise.
     const PIPELINES: bool = true;
 
-    /// Whether names and numbers are checked before anything is sent for them. Names in fixed storage are
+    /// Whether names, SQL and times are checked before anything is sent for them. Names in fixed storage are
     /// literals of the program, and a device has no room for the code.
     const CHECKS: bool = false;
 
