@@ -14,7 +14,7 @@ use core::fmt;
 /// match ConnectionString::parse(text)?.credential {
 ///     ConnectionCredential::SharedAccessKey { name, .. } => println!("signs with {name}"),
 ///     ConnectionCredential::SharedAccessSignature(_) => println!("has a token"),
-///     ConnectionCredential::None => println!("needs a credential"),
+///     _ => println!("needs a credential"),
 /// }
 /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
 /// ```

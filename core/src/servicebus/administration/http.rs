@@ -12,10 +12,7 @@ use core::fmt;
 /// use servicebus_core::servicebus::administration::{Method, Request};
 ///
 /// fn changes_something(request: &Request) -> bool {
-///     match request.method {
-///         Method::Get => false,
-///         Method::Put | Method::Delete => true,
-///     }
+///     request.method != Method::Get
 /// }
 /// # use servicebus_core::servicebus::administration::Headers;
 /// # let path_and_query = "/orders".into();
