@@ -12,12 +12,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::future::poll_fn;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Poll, ready};
 use core::time::Duration;
 use embedded_io_async::Read;
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -237,14 +238,14 @@ impl<N: Network> Http<N> {
     }
 
     /// A connection to this endpoint that was kept and is still open.
-    async fn kept(&self, endpoint: &Endpoint) -> Option<Secured<N::Stream>> {
+    fn kept(&self, endpoint: &Endpoint) -> Option<Secured<N::Stream>> {
         loop {
             let mut kept = {
                 let mut idle = self.idle();
                 let place = idle.iter().rposition(|idle| idle.leads_to(endpoint))?;
                 idle.remove(place)
             };
-            if kept.since.elapsed() < MAX_IDLE_TIME && is_quiet(&mut kept.stream).await {
+            if kept.since.elapsed() < MAX_IDLE_TIME && is_quiet(&mut kept.stream) {
                 return Some(kept.stream);
             }
         }
@@ -266,22 +267,11 @@ impl<N: Network> Http<N> {
     }
 }
 
-/// Ends a connection as far as that needs no waiting: a response that is there does not wait for TLS's alerts.
-async fn end<T: Transport>(stream: T) {
-    let mut closing = pin!(stream.close());
-    poll_fn(|cx| {
-        let _ = closing.as_mut().poll(cx);
-        Poll::Ready(())
-    })
-    .await;
-}
-
 /// Whether a connection on which nothing is under way is open: one that has ended, or on which something comes, is not.
-async fn is_quiet<T: Transport>(stream: &mut T) -> bool {
+fn is_quiet<T: Transport>(stream: &mut T) -> bool {
     let (mut reader, _writer) = stream.split();
     let mut byte = [0];
-    let mut reading = pin!(reader.read(&mut byte));
-    poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await
+    reader.read(&mut byte).now_or_never().is_none()
 }
 
 /// Whether a text can stand in a request's line or field.
@@ -490,7 +480,7 @@ impl<N: Network> HttpClient for Http<N> {
         // May be sent twice, as it changes nothing (RFC 9110 §9.2.2).
         let is_safe = request.method == Method::Get;
         let (stream, response, open) = loop {
-            let (kept, mut stream) = match self.kept(endpoint).await {
+            let (kept, mut stream) = match self.kept(endpoint) {
                 Some(stream) => (true, stream),
                 None => (false, self.open(endpoint).await?),
             };
@@ -503,7 +493,8 @@ impl<N: Network> HttpClient for Http<N> {
         };
         let unused = if open { self.keep(endpoint, stream) } else { Some(stream) };
         if let Some(stream) = unused {
-            end(stream).await;
+            // As far as that needs no waiting: a response that is there does not wait for TLS's alerts.
+            let _ = stream.close().now_or_never();
         }
         Ok(response)
     }
@@ -530,6 +521,7 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec;
     use core::cell::RefCell;
+    use core::pin::pin;
 
     type Connected = Rc<RefCell<Vec<(String, u16)>>>;
 

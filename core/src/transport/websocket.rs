@@ -12,10 +12,10 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
+use futures_util::FutureExt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tungstenite::handshake::client::generate_key;
@@ -369,18 +369,6 @@ impl<W: Write<Error = io::Error>> Taken<'_, W> {
     }
 }
 
-/// Sends the answer to a close frame as far as that needs no waiting: the server may have reset the connection, or no
-/// longer read.
-async fn try_to_answer<W: Write<Error = io::Error>>(sink: &Mutex<Sink<W>>, frames: &Mutex<Frames>) {
-    let Some(mut writer) = Sink::try_take(sink) else { return };
-    let mut sending = pin!(writer.send(frames));
-    poll_fn(|cx| {
-        let _ = sending.as_mut().poll(cx);
-        Poll::Ready(())
-    })
-    .await;
-}
-
 /// The half that reads messages, and answers pings and close frames.
 pub struct WebSocketReader<'a, R, W> {
     reader: R,
@@ -444,8 +432,11 @@ impl<R: Read<Error = io::Error>, W: Write<Error = io::Error>> Read for WebSocket
                 (taken, frames.socket.get_ref().outgoing.len(), frames.end())
             };
             if let Some(end) = end {
-                // Even if other frames follow or the stream stays open.
-                try_to_answer(&self.sink, self.frames).await;
+                // Even if other frames follow or the stream stays open. The answer is sent as far as that needs no waiting:
+                // the server may have reset the connection, or no longer read.
+                if let Some(mut writer) = Sink::try_take(&self.sink) {
+                    let _ = writer.send(self.frames).now_or_never();
+                }
                 return end;
             }
             if let Some(count) = taken? {
@@ -510,6 +501,8 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::task::Wake;
+    use core::future::Future;
+    use core::pin::pin;
     use core::sync::atomic::{AtomicBool, Ordering};
     use core::task::Context;
 
