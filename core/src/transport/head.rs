@@ -1,8 +1,6 @@
 //! The head of an HTTP/1.1 response (RFC 9112).
 
-#[cfg(any(feature = "http", feature = "websockets"))]
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use embedded_io_async::{Read, Write};
@@ -15,20 +13,18 @@ const MAX_FIELDS: usize = 128;
 /// Interim responses before the final one at most.
 const MAX_INTERIM: usize = 16;
 
-/// The head of a response.
+/// The head of a response. Of a proxy's the status counts alone, and the version only for those over HTTP.
+#[cfg_attr(not(feature = "http"), allow(dead_code))]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// A proxy's answer is read for its status alone.
-    #[cfg(any(feature = "http", feature = "websockets"))]
     pub(super) fields: Vec<(String, String)>,
     /// What came behind it.
     pub(super) rest: Vec<u8>,
     /// Whether it is HTTP/1.1, whose connections stay open.
-    #[cfg(feature = "http")]
     pub(super) keeps_open: bool,
 }
 
-#[cfg(any(feature = "http", feature = "websockets"))]
+#[cfg_attr(not(any(feature = "http", feature = "websockets")), allow(dead_code))]
 impl Head {
     /// The value of a field; the first one where there are several.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
@@ -128,15 +124,12 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
     let httparse::Status::Complete(length) = response.parse(bytes).map_err(HeadError::Parse)? else {
         return Ok(None);
     };
-    #[cfg(any(feature = "http", feature = "websockets"))]
     let text =
         |field: &httparse::Header<'_>| (field.name.to_string(), String::from_utf8_lossy(field.value).into_owned());
     Ok(Some(Head {
         status: response.code.unwrap_or_default(),
-        #[cfg(any(feature = "http", feature = "websockets"))]
         fields: response.headers.iter().map(text).collect(),
         rest: bytes.get(length..).unwrap_or_default().to_vec(),
-        #[cfg(feature = "http")]
         keeps_open: response.version == Some(1),
     }))
 }
