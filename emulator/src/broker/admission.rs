@@ -172,11 +172,22 @@ impl<'n> Target<'n> {
         }
     }
 
-    /// The partition that a message belongs to; `None` where nothing says so.
-    pub(super) fn partition_of(&self, message: &Message) -> Option<String> {
-        message.partition().filter(|_| self.partitioned).map(str::to_owned)
+    /// The partition that messages belong to; `None` where nothing says so.
+    ///
+    /// # Errors
+    /// They belong to several.
+    pub(super) fn partition_of<'m>(
+        &self,
+        messages: impl IntoIterator<Item = &'m Message>,
+    ) -> Result<Option<String>, SeveralPartitions> {
+        let mut partitions = messages.into_iter().filter(|_| self.partitioned).filter_map(Message::partition);
+        let first = partitions.next();
+        if partitions.all(|other| Some(other) == first) { Ok(first.map(str::to_owned)) } else { Err(SeveralPartitions) }
     }
 }
+
+/// Messages do not belong to one partition.
+pub(super) struct SeveralPartitions;
 
 /// Checks the properties of a message.
 // docs/evidence/field-reports.md F49, F50

@@ -222,10 +222,7 @@ impl Namespace {
         let Some(store) = self.store(id) else { return Err(EntityError::MessageNotFound(String::new())) };
         let target = Target::find(self, &store.owner.entity)?;
         let deferred = numbers.iter().filter_map(|number| store.message(*number));
-        let mut partitions = deferred.filter_map(|message| target.partition_of(message));
-        if let Some(first) = partitions.next()
-            && partitions.any(|other| other != first)
-        {
+        if target.partition_of(deferred).is_err() {
             // docs/evidence/service-evidence.md §7
             let text = "ReceiveBatch of sequence numbers from different partitions is not supported for an entity with \
                         partitioning enabled.";

@@ -140,10 +140,21 @@ impl Operation {
         }
     }
 
-    /// What it belongs to, and whether it would belong to two partitions; `None` for what is not there, which the plan
-    /// refuses.
-    fn scope(&self, namespace: &Namespace) -> Option<(Scope, bool)> {
-        let (entity, messages) = match self {
+    /// What it belongs to; `None` for what is not there, which the plan refuses.
+    ///
+    /// # Errors
+    /// [`TransactionError::SpansPartitions`].
+    fn scope(&self, namespace: &Namespace) -> Result<Option<Scope>, TransactionError> {
+        let Some((entity, messages)) = self.subject(namespace) else { return Ok(None) };
+        let Ok(target) = Target::find(namespace, &entity) else { return Ok(None) };
+        let partition = target.partition_of(messages).map_err(|_| TransactionError::SpansPartitions)?;
+        Ok(Some(Scope { entity, arrivals: target.arrivals, partition, balance: Balance::default() }))
+    }
+
+    /// The entity that it is about, and its messages that say in which partition.
+    fn subject<'a>(&'a self, namespace: &'a Namespace) -> Option<(String, Vec<&'a Message>)> {
+        Some(match self {
+            // A batch is of one partition, which is checked with its other messages.
             Self::Send { entity, messages } => (entity.clone(), messages.first().into_iter().collect()),
             Self::Cancel { entity, .. } => (entity.clone(), Vec::new()),
             Self::SessionState { store, .. } => (namespace.top_level(*store)?.to_owned(), Vec::new()),
@@ -156,12 +167,7 @@ impl Operation {
                 let (store, _) = found.first()?;
                 (namespace.top_level(*store)?.to_owned(), found.iter().map(|(_, message)| *message).collect())
             }
-        };
-        let target = Target::find(namespace, &entity).ok()?;
-        let mut partitions = messages.into_iter().filter_map(|message| target.partition_of(message));
-        let partition = partitions.next();
-        let spans = partitions.any(|other| Some(&other) != partition.as_ref());
-        Some((Scope { entity, arrivals: target.arrivals, partition, balance: Balance::default() }, spans))
+        })
     }
 
     /// The scheduled messages that it takes back.
@@ -495,11 +501,7 @@ impl Transaction {
             return Err(TransactionError::Refused(not_scheduled(*number)));
         }
         self.check_entities(namespace).map_err(TransactionError::Refused)?;
-        let scope = match operation.scope(namespace) {
-            Some((_, true)) => return Err(TransactionError::SpansPartitions),
-            Some((scope, false)) => Some(scope),
-            None => None,
-        };
+        let scope = operation.scope(namespace)?;
         if let Some(scope) = &scope {
             self.check_scope(scope, spans)?;
         }
