@@ -5,7 +5,7 @@
 mod trimming;
 
 use core::error::Error;
-use servicebus_emulator::broker::{NamespaceConfig, Tier};
+use servicebus_emulator::broker::Tier;
 use servicebus_emulator::server::Identity;
 use servicebus_emulator::{Emulator, StartError, config};
 use std::io::{IsTerminal, Write};
@@ -234,7 +234,6 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         builder = builder.configuration(blueprints);
     }
     for name in &options.namespaces {
-        NamespaceConfig::named(name).check_name().map_err(|error| format!("--namespace: {error}"))?;
         builder = builder.namespace(name);
         if let Some(tier) = options.tier {
             builder = builder.tier(tier);
@@ -259,6 +258,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let ended = ended()?;
     let emulator = builder.start().await.map_err(|error| match (error, &options.config) {
+        // The names in the file were checked with their places.
+        (StartError::NamespaceName(error), _) => format!("--namespace: {error}").into(),
         // What the file asks for and the broker refuses.
         (StartError::Entity(error), Some(path)) => format!("{path}: {error}").into(),
         (error, _) => Box::<dyn Error>::from(error),
