@@ -178,7 +178,7 @@ async fn a_proxy_that_opens_no_way_is_told() {
         assert!(matches!(Told::of(&error), Told::Kind(ErrorKind::Disconnected)), "{error:?}");
         assert!(error.to_string().contains(told), "{told}: {error}");
     }
-    // Nobody is there: the port is taken, so that no other test gets it, and nothing listens.
+    // Connections are refused: nothing listens at this port, which is taken so that no other test gets it.
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let port = taken.local_addr().unwrap().port();

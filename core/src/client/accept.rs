@@ -253,8 +253,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     }
 }
 
-/// A session's id as it is kept: one that was cut would be another session's, and one that is longer than ids may be is
-/// nobody's.
+/// A session's id as it is kept: one that was cut would be another session's, and no session has one that is longer than ids
+/// may be.
 fn whole<R: Runtime>(
     session_id: &str,
     entity: &Entity<StorageOf<R>>,

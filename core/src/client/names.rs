@@ -352,8 +352,8 @@ macro_rules! client_names {
         pub type ProcessorErrorCause = $crate::client::ProcessorErrorCause<$crate::storage::Heap>;
         /// The rules of a subscription; see [`servicebus_core::client::RuleManager`]($crate::client::RuleManager).
         ///
-        /// `add`, `remove`, `list`, `list_each`, `timeout`; `AdministrationClient` (feature `administration`) does the same over
-        /// HTTP.
+        /// `add`, `remove`, `list`, `list_each`, `timeout`; `AdministrationClient` (feature `administration`) does the same
+        /// over HTTP.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]

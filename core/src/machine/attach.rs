@@ -17,7 +17,7 @@ use crate::time::Instant;
 use crate::wire::messaging::{Source, Target};
 use crate::wire::performative::{Attach, ReceiverSettleMode, Role, SenderSettleMode, TargetArchetype};
 use crate::wire::transaction::Coordinator;
-use crate::wire::{Multiple, Symbol, Value, encode_map};
+use crate::wire::{Symbol, Value, encode_map};
 
 /// What an endpoint does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,6 @@ pub(super) fn attach<'a>(name: &'a str, role: Role, source: &'a str, target: &'a
         snd_settle_mode: SenderSettleMode::Unsettled,
         source: Some(Source::new(Some(source))),
         target: Some(TargetArchetype::Target(Target::new(Some(target)))),
-        offered_capabilities: None::<Multiple<'_>>,
         ..Attach::new(name, role)
     }
 }

@@ -220,8 +220,8 @@ macro_rules! client_options {
                 self
             }
 
-            /// Sets the silence after which the service takes the connection for lost: a minute by default, a second at least. Heartbeats
-            /// keep it from that.
+            /// Sets the silence after which the service takes the connection for lost: a minute by default, a second at
+            /// least. Heartbeats keep it from that.
             ///
             /// # Examples
             ///
