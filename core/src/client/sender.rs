@@ -217,7 +217,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     /// that are under way together the first poll of each decides, and one that is tried again comes behind those sent
     /// meanwhile: an [ordered](super::SenderOptions::ordered) sender keeps the order all the same.
     ///
-    /// Cancel safety: a dropped future may still have sent the message.
+    /// Cancel safety: a dropped future may still have sent the message. What had not begun is not sent.
     ///
     /// Bound: the retry policy.
     ///
@@ -314,7 +314,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
 
     /// Sends a batch: all of it is stored, or nothing. An empty one is not sent at all.
     ///
-    /// Cancel safety: a dropped future may still have sent the batch.
+    /// Cancel safety: a dropped future may still have sent the batch. What had not begun is not sent.
     ///
     /// Bound: the retry policy.
     ///

@@ -67,8 +67,9 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Frees a call that has ended or was dropped. Of a message that waits for credit nothing is sent, and it leaves its
-    /// place to others; what has begun to be sent goes on. A dropped receive loses no message.
+    /// Frees a call that has ended or was dropped. A message of which nothing is written, for want of credit or of its
+    /// turn, is not sent and leaves its place to others; what has begun to be sent goes on. A dropped receive loses no
+    /// message.
     #[doc(hidden)]
     pub fn finish(&mut self, operation: OperationId) {
         let place = operation.0.index;

@@ -68,15 +68,16 @@ pub(crate) fn a_closed_sender_has_sent<A: Adapter>() {
         let client = bench.client();
         let sender = client.sender(QUEUE).unwrap();
         sender.size_limits().await.unwrap();
-        {
-            // Handed over, and nobody waits for the outcome.
-            let texts: Vec<String> = (0..20).map(|number| number.to_string()).collect();
-            let messages: Vec<MessageRef<'_>> = texts.iter().map(MessageRef::new).collect();
-            let sends = join_all(messages.iter().map(|message| sender.send(message)));
-            let _ = futures_util::poll!(Box::pin(sends));
-        }
+        // Handed over, and the outcome is asked for after the close.
+        let texts: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let messages: Vec<MessageRef<'_>> = texts.iter().map(MessageRef::new).collect();
+        let mut sends = join_all(messages.iter().map(|message| sender.send(message)));
+        let _ = futures_util::poll!(&mut sends);
         sender.close().await;
         assert_eq!(bench.drain(QUEUE, 20).await.len(), 20);
+        for result in sends.await {
+            result.unwrap();
+        }
         client.close().await;
     });
 }

@@ -1,10 +1,11 @@
-//! Messages and requests that wait for credit when the time of their attempt is up, or their call is dropped: nothing of
-//! them was written, and nothing of them is sent later.
+//! Messages and requests that wait for credit, or for their turn, when the time of their attempt is up or their call is
+//! dropped: nothing of them was written, and nothing of them is sent later.
 
 use crate::scripted::{self, Link, Server};
 use crate::stage::{
     HeapFailure, MINUTE, SECOND, observe, on_both_storages, policy, settings, settings_of, within, world,
 };
+use futures_util::poll;
 use servicebus_core::client::{Client, Error, ErrorKind, ErrorOutcome, Sender, SenderOptions};
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::storage::Heap;
@@ -14,6 +15,7 @@ use servicebus_simulation::{Simulated, World};
 use servicebus_tests::engine::{Item, flow};
 use servicebus_tests::storages::Complete;
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 
 /// How many messages came to a node.
@@ -164,7 +166,34 @@ fn leaves_nothing<S: Complete>() {
     }
 }
 
+/// There is credit, and the connection has not had its turn when the call is dropped.
+fn is_not_begun<S: Complete>() {
+    let came = observe(&world(QueueDescription::default()), async move |world| {
+        let came = Came::default();
+        let counted = Rc::clone(&came);
+        let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(0)), move |server, item| {
+            if let Item::Frame(_, Performative::Transfer(transfer), _) = item {
+                let to_queue = server.link(transfer.handle).is_some_and(|link| link.address == "q");
+                counted.set(counted.get() + u32::from(to_queue));
+            }
+            false
+        });
+        let sender = client.sender("q").unwrap();
+        sender.send(&MessageRef::new("x")).await.unwrap();
+        for _ in 0..60 {
+            let message = MessageRef::new("dropped");
+            let mut send = pin!(sender.send(&message));
+            assert!(poll!(&mut send).is_pending());
+        }
+        world.sleep(MINUTE).await;
+        sender.send(&MessageRef::new("x")).await.unwrap();
+        came.get()
+    });
+    assert_eq!(came, 2);
+}
+
 on_both_storages! {
+    a_call_that_is_dropped_before_its_message_is_written_sends_nothing => is_not_begun;
     what_waits_for_credit_comes_once_however_often_it_is_tried => comes_once;
     what_got_no_credit_in_its_time_is_not_sent_and_leaves_its_place => is_not_sent;
     a_call_that_is_dropped_before_there_is_credit_leaves_nothing => leaves_nothing;
