@@ -4,8 +4,10 @@ use servicebus_core::client::{
     ConnectionState, Error, ErrorKind, ErrorOutcome, ProcessorError, ProcessorMessage, ProcessorOptions,
 };
 use servicebus_core::engine::Capacity;
+use servicebus_core::machine::ReceiveMode;
 use servicebus_core::servicebus::{
-    Argument, BatchError, Entity, LockToken, Message, MessageId, MessageIdBuf, MessageRef,
+    Argument, BatchError, Entity, LockToken, Message, MessageId, MessageIdBuf, MessageRef, MessageState, RetryMode,
+    SubQueue,
 };
 use servicebus_core::storage::Heap;
 use servicebus_core::time::{Duration, Timestamp};
@@ -110,6 +112,8 @@ fn values_convert_and_handles_clone_n12() {
         ("Value: From<usize>", has!(Value<'static>: From<usize>)),
         ("Value: From<&String>", has!(Value<'static>: From<&'static String>)),
         ("Value: From<Timestamp>", has!(Value<'static>: From<Timestamp>)),
+        ("f32: TryFrom<Value>", has!(f32: TryFrom<Value<'static>>)),
+        ("char: TryFrom<Value>", has!(char: TryFrom<Value<'static>>)),
         ("Timestamp: From<SystemTime>", has!(Timestamp: From<SystemTime>)),
         ("SystemTime: TryFrom<Timestamp>", has!(SystemTime: TryFrom<Timestamp>)),
         ("Error: From<BatchError>", has!(Error<Heap>: From<BatchError>)),
@@ -205,6 +209,10 @@ fn values_and_kinds_are_shown_n16() {
         (Argument::PartitionKeyMismatch.to_string(), "partition_key and session_id differ"),
         (Capacity::Links.to_string(), "`links`"),
         (ConnectionState::<Heap>::Idle.to_string(), "idle"),
+        (MessageState::Deferred.to_string(), "deferred"),
+        (ReceiveMode::PeekLock.to_string(), "peek lock"),
+        (RetryMode::Exponential.to_string(), "exponential"),
+        (SubQueue::DeadLetter.to_string(), "$DeadLetterQueue"),
     ] {
         judge.case(wanted, shown, |shown| shown == wanted, |_| false);
     }

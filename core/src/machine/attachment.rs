@@ -1,6 +1,7 @@
 //! What a sender's or receiver's link is for, and how far it is.
 
 use crate::time::Millis;
+use core::fmt;
 
 /// How long the service may take to answer an attach before another one is sent; that of a session may take longer.
 pub(super) const ATTACH_ANSWER: Millis = Millis::from_secs(60);
@@ -31,6 +32,15 @@ pub enum ReceiveMode {
     PeekLock,
     /// Messages are gone from the entity when they are sent: lost if the receiver dies.
     ReceiveAndDelete,
+}
+
+impl fmt::Display for ReceiveMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeekLock => "peek lock",
+            Self::ReceiveAndDelete => "receive and delete",
+        })
+    }
 }
 
 /// An endpoint's role.

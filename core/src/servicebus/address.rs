@@ -44,6 +44,12 @@ impl SubQueue {
     }
 }
 
+impl fmt::Display for SubQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.suffix())
+    }
+}
+
 /// The address of a queue, topic, subscription or sub-queue, as this library writes it: the bare path.
 ///
 /// # Examples

@@ -1,5 +1,7 @@
 //! The state of a stored message.
 
+use core::fmt;
+
 /// The state of a message in its entity.
 ///
 /// # Examples
@@ -30,4 +32,14 @@ pub enum MessageState {
     Deferred,
     /// Waits for its time.
     Scheduled,
+}
+
+impl fmt::Display for MessageState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Deferred => "deferred",
+            Self::Scheduled => "scheduled",
+        })
+    }
 }

@@ -4,6 +4,7 @@
 use super::reason::Reason;
 use crate::random::Random;
 use crate::time::{Duration, Millis};
+use core::fmt;
 
 /// How the waits grow.
 ///
@@ -22,6 +23,15 @@ pub enum RetryMode {
     Exponential,
     /// The same each time.
     Fixed,
+}
+
+impl fmt::Display for RetryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exponential => "exponential",
+            Self::Fixed => "fixed",
+        })
+    }
 }
 
 /// When to try again.

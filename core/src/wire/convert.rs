@@ -157,11 +157,24 @@ macro_rules! try_from_value {
 
 try_from_value! {
     bool, "bool", as_bool;
+    char, "char", as_char;
     f64, "f64", as_f64;
     &'a str, "text", as_str;
     &'a [u8], "bytes", as_bytes;
     Timestamp, "timestamp", as_timestamp;
     Uuid, "uuid", as_uuid;
+}
+
+/// Of a float alone: a double may hold what no `f32` does.
+impl TryFrom<Value<'_>> for f32 {
+    type Error = WrongValue;
+
+    fn try_from(value: Value<'_>) -> Result<Self, WrongValue> {
+        match value {
+            Value::Float(number) => Ok(number),
+            _ => Err(WrongValue { wanted: "f32", found: value.type_name() }),
+        }
+    }
 }
 
 #[cfg(feature = "alloc")]
@@ -254,6 +267,21 @@ impl<'a> Value<'a> {
         match *self {
             Self::Float(value) => Some(value.into()),
             Self::Double(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A char's value.
+    ///
+    /// # Examples
+    /// ```
+    /// # use servicebus_core::wire::Value;
+    /// assert_eq!(Value::Char('ä').as_char(), Some('ä'));
+    /// assert_eq!(Value::String("ä").as_char(), None);
+    /// ```
+    pub const fn as_char(&self) -> Option<char> {
+        match *self {
+            Self::Char(value) => Some(value),
             _ => None,
         }
     }
@@ -370,6 +398,9 @@ mod tests {
         assert_eq!(u64::try_from(Value::Ulong(u64::MAX)), Ok(u64::MAX));
         assert_eq!(i8::try_from(Value::Ulong(100)), Ok(100));
         assert_eq!(f64::try_from(Value::Float(1.5)), Ok(1.5));
+        assert_eq!(f32::try_from(Value::Float(1.5)), Ok(1.5));
+        assert!(f32::try_from(Value::Double(1.5)).is_err());
+        assert_eq!(char::try_from(Value::from('x')), Ok('x'));
         assert_eq!(String::try_from(Value::symbol("x")), Ok("x".into()));
         let error = u8::try_from(Value::Long(256)).unwrap_err();
         assert_eq!(error.to_string(), "the value is no u8: its type is long");

@@ -5,8 +5,7 @@
 //! token is made up, since the emulator has nobody to ask.
 
 use servicebus_examples::{Namespace, Result, queue_name};
-use servicebus_tokio::servicebus_core::time::Timestamp;
-use servicebus_tokio::{Options, Token, connect};
+use servicebus_tokio::{Options, Timestamp, Token, connect};
 use std::time::{Duration, SystemTime};
 
 #[tokio::main]
