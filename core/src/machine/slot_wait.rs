@@ -37,3 +37,26 @@ impl SlotWait {
         self.over.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(at: u64) -> Instant {
+        Instant::from_micros(at * 1_000_000)
+    }
+
+    #[test]
+    fn the_earliest_wait_is_the_deadline_and_its_end_is_told_once() {
+        let mut wait = SlotWait::default();
+        assert_eq!(wait.next(None), None);
+        // Only the first wait that ends sets the deadline.
+        assert_eq!([5, 3, 4].map(|until| wait.begin(second(until))), [true, true, false]);
+        assert_eq!(wait.next(Some(second(9))), Some(second(3)));
+        assert_eq!(wait.next(Some(second(1))), Some(second(1)), "another deadline is earlier");
+        wait.handle_timeout(second(2));
+        assert_eq!(wait.take_over(), None, "too early");
+        wait.handle_timeout(second(3));
+        assert_eq!((wait.next(None), wait.take_over(), wait.take_over()), (None, Some(second(3)), None));
+    }
+}
