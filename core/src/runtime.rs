@@ -52,12 +52,16 @@
 //! The example `own_runtime_and_transport` is the whole of it: an executor in one thread and sockets of the Unix
 //! family, in two hundred lines.
 
-use crate::client::State;
+pub(crate) mod state;
+#[cfg(feature = "alloc")]
+pub(crate) mod waiting;
+
 use crate::machine::Clock;
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::fmt::Debug;
 use core::future::Future;
+use state::State;
 
 /// A runtime. Usually a unit struct; in simulations a handle to the simulated clock. It is called without the lock on the
 /// client's state: it may itself use a client.

@@ -1,7 +1,8 @@
 //! Sessions are locked before their messages are received.
 
+use super::attempts::wait_to_retry;
 use super::call::Endpoint;
-use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf, call};
+use super::{Client, Error, Receiver, ReceiverOptions, SessionReceiver, StorageOf};
 use crate::machine::{Cause, Entity, Failure, SessionChoice};
 use crate::runtime::Runtime;
 use crate::servicebus::argument::is_longer;
@@ -216,7 +217,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
                 Ok(_) => return Ok(SessionReceiver::new(Receiver::new(endpoint))),
                 Err(failure) => {
                     drop(endpoint);
-                    if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
+                    if !wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
                         return Err(Error::new(failure, &options.entity));
                     }
                 }
@@ -246,7 +247,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
             if waited || self.shared.now() >= deadline {
                 return if waited { Ok(None) } else { Err(Error::new(failure, &options.entity)) };
             }
-            if !call::wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
+            if !wait_to_retry::<R>(&self.shared, None, &mut attempt, &failure, None).await {
                 return Err(Error::new(failure, &options.entity));
             }
         }

@@ -1,9 +1,10 @@
 //! A call that is tried again after failures that can pass.
 
-use super::call::{PayloadOf, Pending, poll_pending, start_wait};
-use super::{Access, Error, StorageOf};
+use super::pending::{Call, PayloadOf, Pending, leave_waker, poll_pending};
+use super::{Access, Error, State, StorageOf};
 use crate::machine::{ClientMachine, Clock, EndpointId, Entity, Failure, OperationId};
 use crate::runtime::Runtime;
+use crate::servicebus::Reason;
 use crate::servicebus::management::{Request, Response};
 use crate::time::Instant;
 use core::future::Future;
@@ -239,7 +240,7 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
     }
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        super::call::start_try::<R>(self.shared, self.endpoint, turn, waker)
+        start_try::<R>(self.shared, self.endpoint, turn, waker)
     }
 
     fn poll(
@@ -251,4 +252,87 @@ impl<R: Runtime> Attempt<R> for Asking<'_, R> {
         let response = ready!(machine.poll_request(clock, operation, self.entity, self.request, None));
         Poll::Ready(response.map(|response| self.response = Some(response)))
     }
+}
+
+/// Starts the wait that the retry policy wants after a failed attempt of a call on an endpoint; `None` when there is to
+/// be no other.
+#[inline(never)]
+pub(super) fn start_wait<R: Runtime>(
+    shared: &Access<R>,
+    endpoint: Option<EndpointId>,
+    failed: &mut u32,
+    failure: &Failure<StorageOf<R>>,
+    until: Option<Instant>,
+) -> Option<OperationId> {
+    let now = shared.now();
+    shared.with(|state| {
+        let delay = state.machine.retry_delay(endpoint, failed, failure)?;
+        if failure.reason() == Some(Reason::ServerBusy) {
+            state.machine.pause_until(now.after(delay));
+        }
+        if until.is_some_and(|until| until <= now.after(delay)) {
+            return None;
+        }
+        log!(debug, "trying again", attempt = *failed, delay_ms = delay.get(), failure = failure);
+        state.machine.start_pause(now.after(delay)).ok()
+    })
+}
+
+/// Waits for the retry policy's delay after a failed attempt of a call on an endpoint; false when no attempt is left.
+pub(super) async fn wait_to_retry<R: Runtime>(
+    shared: &Access<R>,
+    endpoint: Option<EndpointId>,
+    failed: &mut u32,
+    failure: &Failure<StorageOf<R>>,
+    until: Option<Instant>,
+) -> bool {
+    let operation = start_wait::<R>(shared, endpoint, failed, failure, until);
+    let waits = operation.is_some();
+    if waits {
+        let pending = Pending::<R> { shared, operation };
+        Call { pending, poll: |machine: &mut ClientMachine<_>, operation| machine.poll_sleep(operation) }.await;
+    }
+    waits
+}
+
+/// The end of an attempt that starts now.
+pub(super) fn try_deadline<R: Runtime>(state: &State<R>, now: Instant, until: Option<Instant>) -> Instant {
+    let deadline = now + state.machine.settings().retry.try_timeout;
+    until.map_or(deadline, |until| until.min(deadline))
+}
+
+/// Starts an attempt of a call, or the pause before it: while the service is busy, all calls of the client wait
+/// together. The waker of its task is left where there is none yet.
+pub(super) fn begin<R: Runtime>(
+    state: &mut State<R>,
+    now: Instant,
+    endpoint: Option<EndpointId>,
+    turn: &mut Turn,
+    waker: &mut Option<Waker>,
+) -> Result<OperationId, Failure<StorageOf<R>>> {
+    if turn.until.is_some_and(|until| until <= now) {
+        // Nothing may leave for a call whose time is up.
+        return Err(state.machine.late(endpoint));
+    }
+    let busy = state.machine.paused_until().filter(|busy| !turn.paused && *busy > now);
+    let operation = match busy {
+        Some(busy) => state.machine.start_pause(turn.until.map_or(busy, |until| until.min(busy)))?,
+        None => state.machine.start(endpoint, Some(try_deadline(state, now, turn.until)))?,
+    };
+    turn.paused = busy.is_some();
+    turn.waits = busy.is_some();
+    leave_waker(state, operation, waker);
+    Ok(operation)
+}
+
+/// Starts an attempt of a call on an endpoint, or on the client itself.
+#[inline(never)]
+pub(super) fn start_try<R: Runtime>(
+    shared: &Access<R>,
+    endpoint: Option<EndpointId>,
+    turn: &mut Turn,
+    waker: &Waker,
+) -> Result<OperationId, Failure<StorageOf<R>>> {
+    let (now, mut waker) = (shared.now(), Some(waker.clone()));
+    shared.with(|state| begin(state, now, endpoint, turn, &mut waker))
 }

@@ -1,6 +1,6 @@
 //! How the connection of a client stands.
 
-use super::call::{Pending, news, poll_pending};
+use super::pending::{Pending, news, poll_pending};
 use super::{Client, Error};
 use crate::machine::{Cause, ClientMachine, Failure, OperationId, Phase};
 use crate::runtime::Runtime;

@@ -1,7 +1,8 @@
 //! Sending without waiting for each outcome, and sending in order.
 
 use super::attempts::Course;
-use super::call::{self, Endpoint, PayloadOf, Pending, give_up};
+use super::call::Endpoint;
+use super::pending::{PayloadOf, Pending, give_up, poll_slot};
 use super::room::{Room, full, is_full};
 use super::sender::SendingEncoded;
 use super::{Access, Error, Sender, StorageOf};
@@ -134,7 +135,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Delivery<R> {
             let limit = self.course.turn.until.map_or(limit, |until| limit.min(until));
             let mut pending = Pending { shared, operation: Some(*operation) };
             let mut result = Poll::Pending;
-            call::poll_slot(&mut pending, cx, &mut |machine, operation| {
+            poll_slot(&mut pending, cx, &mut |machine, operation| {
                 result = machine.poll_in_order(operation, ahead, limit);
                 // A call that has its turn keeps its place until it is over.
                 result.is_ready().then_some(matches!(result, Poll::Ready(Err(_)))).map_or(Poll::Pending, Poll::Ready)

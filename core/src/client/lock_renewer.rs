@@ -1,6 +1,7 @@
 //! Locks that are kept while the application is busy.
 
-use super::call::{self, Call, Endpoint};
+use super::call::Endpoint;
+use super::pending::{Call, drop_handle, handle};
 use super::settling::other_entity;
 use super::{Access, DescriptionOf, Error, Receiver, SessionReceiver};
 use crate::machine::{self, ClientMachine, Clock, Failure, Locked, OperationId, RenewalId};
@@ -78,7 +79,7 @@ impl AutoLockRenewer {
         let id = shared.change(|state| add(&mut state.machine, clock));
         let id = id.map_err(|failure| endpoint.error(failure))?;
         let entity = DescriptionOf::<R>::of(&endpoint.entity);
-        Ok(LockRenewal { shared: call::handle::<R>(shared), id, entity, subject: PhantomData })
+        Ok(LockRenewal { shared: handle::<R>(shared), id, entity, subject: PhantomData })
     }
 
     /// Renews the lock on a message from now on, until it is settled or the returned handle is dropped.
@@ -255,7 +256,7 @@ impl<R: Runtime> Drop for LockRenewal<'_, R> {
     fn drop(&mut self) {
         let clock = self.shared.clock();
         self.shared.change(|state| state.machine.forget_renewal(clock, self.id));
-        call::drop_handle::<R>(&self.shared);
+        drop_handle::<R>(&self.shared);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Messages as a stream.
 
-use super::call::{Pending, give_up, poll_pending, start_for};
+use super::pending::{Pending, give_up, poll_pending, start_for};
 use super::{Error, ErrorKind, Receiver};
 use crate::machine::{ClientMachine, OperationId};
 use crate::runtime::Runtime;

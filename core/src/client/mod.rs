@@ -28,6 +28,7 @@ mod lock_renewer;
 mod messages;
 mod names;
 mod peeker;
+mod pending;
 #[cfg(feature = "alloc")]
 mod processor;
 #[cfg(feature = "alloc")]
@@ -57,10 +58,7 @@ mod session_processor;
 #[cfg(feature = "serde")]
 mod session_state;
 mod settling;
-mod state;
 mod transaction;
-#[cfg(feature = "alloc")]
-mod waiting;
 
 use crate::machine::{ClientMachine, Entity, Kind, Settings};
 use crate::runtime::Runtime;
@@ -69,6 +67,7 @@ use crate::storage::{Features, Management, Receivers, Storage, Text};
 use crate::time::Duration;
 use core::fmt;
 
+pub use crate::runtime::state::State;
 pub use crate::servicebus::DeadLetterOptions;
 pub(crate) use access::Access;
 pub use connection_state::ConnectionState;
@@ -104,7 +103,6 @@ pub use sender_options::SenderOptions;
 pub use session::SessionReceiver;
 #[cfg(feature = "alloc")]
 pub use session_processor::{NoSessionHandler, SessionProcessor};
-pub use state::State;
 pub use transaction::{Transaction, TransactionController};
 
 /// How long a connection may take to end: drains, the peer's close, and the end of the transport have a bound each.
@@ -142,13 +140,13 @@ pub struct Client<R: Runtime> {
 
 impl<R: Runtime> Clone for Client<R> {
     fn clone(&self) -> Self {
-        Self { shared: call::handle::<R>(&self.shared) }
+        Self { shared: pending::handle::<R>(&self.shared) }
     }
 }
 
 impl<R: Runtime> Drop for Client<R> {
     fn drop(&mut self) {
-        call::drop_handle::<R>(&self.shared);
+        pending::drop_handle::<R>(&self.shared);
     }
 }
 
@@ -182,7 +180,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// }
     /// ```
     pub fn new(shared: &R::Shared, runtime: R) -> Self {
-        Self { shared: call::handle(&Access::new(shared.clone(), runtime)) }
+        Self { shared: pending::handle(&Access::new(shared.clone(), runtime)) }
     }
 
     /// The state of a client before it is shared.
@@ -341,7 +339,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
         self.shared.change(|state| state.machine.disconnect());
         let poll = |machine: &mut ClientMachine<S>, operation| machine.poll_disconnected(operation);
         // Without a place for another call there is nothing to wait with; the connection ends all the same.
-        if let Ok(call) = call::Call::<R, _>::start(&self.shared, None, Some(until), poll) {
+        if let Ok(call) = pending::Call::<R, _>::start(&self.shared, None, Some(until), poll) {
             call.await;
         }
     }
@@ -394,6 +392,6 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// # });
     /// ```
     pub async fn close(&self) {
-        call::close::<R>(&self.shared).await;
+        pending::close::<R>(&self.shared).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Pausing, resuming and stopping a processor.
 
-use super::call::Call;
+use super::pending::Call;
 use super::room::{is_full, room};
 use super::{Access, Client, Error};
 use crate::machine::{ClientMachine, Failure, OperationId};

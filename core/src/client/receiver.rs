@@ -1,7 +1,8 @@
 //! Receiving from a queue or subscription, and settling messages.
 
 use super::Error;
-use super::call::{Endpoint, Pending};
+use super::call::Endpoint;
+use super::pending::Pending;
 use super::receiving::{Giving, Keep, Keeping, Receiving};
 use super::settling::Settling;
 use crate::machine::{Disposition, Entity, Locked, Properties};

@@ -1,6 +1,7 @@
 //! One receive: messages are taken under the lock and handed over outside of it.
 
-use super::call::{self, Endpoint, Pending};
+use super::call::Endpoint;
+use super::pending::{Pending, poll_slot, start_for};
 use super::{Error, StorageOf};
 use crate::machine::Failure;
 use crate::runtime::Runtime;
@@ -62,12 +63,12 @@ impl<R: Runtime> Receiving<'_, R> {
     ) -> Poll<Result<bool, Failure<StorageOf<R>>>> {
         let Self { pending, endpoint, deadline, max, taken } = self;
         if pending.operation.is_none() {
-            pending.operation = Some(call::start_for(&endpoint.shared, endpoint.id, *deadline, cx.waker())?);
+            pending.operation = Some(start_for(&endpoint.shared, endpoint.id, *deadline, cx.waker())?);
         }
         let (clock, left) = (endpoint.shared.clock(), *max - *taken);
         let room = left.min(K::ROOM);
         let mut polled = Poll::Pending;
-        call::poll_slot(pending, cx, &mut |machine, operation| {
+        poll_slot(pending, cx, &mut |machine, operation| {
             let mut take = |message: ReceivedMessage<StorageOf<R>>| kept.keep(message.of(&endpoint.entity));
             let count = if *taken > 0 {
                 Ok(machine.take_more(clock, endpoint.id, room, &mut take))

@@ -1,10 +1,10 @@
 //! Waiting for the slot of a call while all are taken.
 
 use super::Access;
-use super::waiting::Ticket;
 use crate::engine::{Capacity, EngineError};
 use crate::machine::{Cause, Failure};
 use crate::runtime::Runtime;
+use crate::runtime::waiting::Ticket;
 use crate::storage::Storage;
 use crate::time::Instant;
 use core::future::poll_fn;

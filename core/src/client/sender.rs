@@ -1,8 +1,9 @@
 //! Sending to a queue or topic.
 
-use super::attempts::{Attempt, Turn};
-use super::call::{self, Endpoint, PayloadOf, TransactionOf};
+use super::attempts::{Attempt, Turn, start_try};
+use super::call::Endpoint;
 use super::error;
+use super::pending::{PayloadOf, TransactionOf};
 use super::{Error, SendAllError, SendError, StorageOf};
 use crate::machine::{Cause, ClientMachine, Clock, Entity, Failure, OperationId, SizeLimits};
 use crate::random::Random;
@@ -118,7 +119,7 @@ impl<R: Runtime> Attempt<R> for SendingEncoded<'_, R> {
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
         self.unsent = Some(self.payload);
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
+        start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
     }
 
     fn poll(
@@ -151,7 +152,7 @@ impl<R: Runtime> Attempt<R> for Attaching<'_, R> {
     }
 
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
-        call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
+        start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker)
     }
 
     fn poll(

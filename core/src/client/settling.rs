@@ -1,8 +1,9 @@
 //! The settlement of one message, attempt after attempt.
 
 use super::StorageOf;
-use super::attempts::{Attempt, Turn};
-use super::call::{self, Endpoint, TransactionOf};
+use super::attempts::{Attempt, Turn, start_try};
+use super::call::Endpoint;
+use super::pending::TransactionOf;
 use crate::machine::{Cause, ClientMachine, Clock, Disposition, EndpointId, Entity, Failure, Locked, OperationId};
 use crate::runtime::Runtime;
 use crate::servicebus::{Argument, ReceivedMessage};
@@ -59,7 +60,7 @@ impl<R: Runtime> Attempt<R> for Settling<'_, R> {
     fn start(&mut self, turn: &mut Turn, waker: &Waker) -> Result<OperationId, Failure<StorageOf<R>>> {
         match self.refused.take() {
             Some(refused) => Err(refused),
-            None => call::start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker),
+            None => start_try::<R>(&self.endpoint.shared, Some(self.endpoint.id), turn, waker),
         }
     }
 

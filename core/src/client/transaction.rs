@@ -1,7 +1,9 @@
 //! Transactions: messages sent and settled together, or not at all (AMQP 1.0 §4).
 // docs/evidence/wire-protocol.md §3.6
 
-use super::call::{Endpoint, Pending, TransactionOf, poll_pending};
+use super::attempts::wait_to_retry;
+use super::call::Endpoint;
+use super::pending::{Pending, TransactionOf, poll_pending};
 use super::sender::{Sending, SendingEncoded};
 use super::settling::Settling;
 use super::{Client, Error, Receiver, SendError, Sender};
@@ -182,9 +184,7 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
                 Ok(Some(id)) => return Ok(Transaction { controller: self.clone(), id, open: true }),
                 Ok(None) => return Err(self.endpoint.error(Failure::new(Cause::Malformed))),
                 Err(failure) => {
-                    if !super::call::wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure, until)
-                        .await
-                    {
+                    if !wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure, until).await {
                         return Err(self.endpoint.error(failure));
                     }
                 }

@@ -1,16 +1,16 @@
 //! The connection: open, close and heartbeat (AMQP 1.0 §2.4).
 
-use super::delivery::Delivery;
 use super::entries::Entries;
 use super::event::Events;
-use super::frames::{OUTBOX_FULL, Wrong, write_frame};
-use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::link::{Link, name_hash};
 use super::numbers::Numbers;
+use super::outbox::{OUTBOX_FULL, write_frame};
+use super::phase::{ConnectionRole, Ending, Phase};
 use super::session::Session;
 use super::settlement::Dispositions;
-use super::{ConnectionError, EngineError, Violation};
-use crate::storage::{Buffer, BufferOf, Chain, Limits, Storage, TableOf, TxOf, room};
+use super::wrong::Wrong;
+use super::{Connection, ConnectionError, EngineError, Violation};
+use crate::storage::{Buffer, Chain, Limits, Storage, TableOf, TxOf, room};
 use crate::time::{Duration, Instant, Millis};
 use crate::wire::frame::{self, Kind, Protocol};
 use crate::wire::performative::{Close, ErrorCondition, Open};
@@ -82,132 +82,6 @@ pub enum TimerReason {
     Heartbeat,
     /// The peer has been silent for too long.
     IdleTimeout,
-}
-
-/// The error of a close, end or detach that waits for room: what the peer did wrong, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ending(pub(super) Option<Violation>);
-
-impl Ending {
-    pub(super) fn error(self) -> Option<ErrorCondition<'static>> {
-        self.0.map(|violation| ErrorCondition::new(violation.condition()))
-    }
-}
-
-/// How far the connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Server: the first header, of either layer.
-    AwaitFirstHeader,
-    /// Client: the server's SASL header.
-    AwaitSaslHeader,
-    /// Client: the mechanisms.
-    AwaitMechanisms,
-    /// Server: the client's choice.
-    AwaitInit,
-    /// Client: the result.
-    AwaitSaslOutcome,
-    /// The peer's AMQP header.
-    AwaitHeader,
-    /// Frames.
-    Amqp,
-}
-
-/// Which end of the connection this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ConnectionRole {
-    Client,
-    Server,
-}
-
-/// One AMQP 1.0 connection.
-///
-/// # Examples
-/// ```
-/// use servicebus_core::engine::{Config, Connection};
-/// use servicebus_core::storage::Heap;
-/// use servicebus_core::time::Instant;
-/// use servicebus_core::wire::performative::Open;
-///
-/// let mut client: Connection<Heap> =
-///     Connection::client(Config::default(), Instant::ZERO, None, &Open::new("till-3"))?;
-/// client.begin()?;
-/// assert_eq!((client.is_open(), client.table_sizes()), (false, (1, 0, 0)));
-/// # Ok::<(), servicebus_core::engine::EngineError>(())
-/// ```
-// In this order: the places of small fields before the tables fit into the instructions of small machines.
-#[repr(C)]
-pub struct Connection<S: Storage> {
-    pub(super) role: ConnectionRole,
-    pub(super) phase: Phase,
-    pub(super) open_sent: bool,
-    pub(super) open_received: bool,
-    pub(super) close_sent: bool,
-    pub(super) close_received: bool,
-    pub(super) opened_due: bool,
-    pub(super) closed_due: bool,
-    /// Room was made since this was asked: a place in a table, credit, or bytes of the outbox.
-    pub(super) freed: bool,
-    pub(super) failed: Option<ConnectionError>,
-    /// Bytes of the outbox that may be sent; the rest waits for the SASL layer.
-    pub(super) released: usize,
-    pub(super) peer_max_frame_size: u32,
-    pub(super) peer_channel_max: u16,
-    /// Sessions with a flow due.
-    pub(super) flows: Chain<u16>,
-    /// Sessions whose end is due.
-    pub(super) ends: Chain<u16>,
-    /// Links whose detach is due.
-    pub(super) detaches: Chain<u16>,
-    /// Links with a flow or a transfer to send.
-    pub(super) work: Chain<u16>,
-    /// Bytes of deliveries that have come in and are not taken, where their number alone is no bound.
-    pub(super) buffered: usize,
-    /// Those of whole messages among them.
-    pub(super) buffered_whole: usize,
-    /// Sessions whose window is below their share because of buffered messages.
-    pub(super) narrowed: Chain<u16>,
-    /// Sessions of the peer's making that there have been.
-    pub(super) sessions_made: u32,
-    /// Sessions that have no share of the bytes that may be buffered.
-    pub(super) sessions_apart: usize,
-    /// Deliveries that receiving links have granted credit for and that have not come yet.
-    pub(super) outstanding: usize,
-    /// Links among them.
-    pub(super) creditors: usize,
-    /// Our close is due, behind what the outbox holds; nothing follows it.
-    pub(super) close_due: Option<Ending>,
-    /// The encoded sasl-init at the front of a client's outbox.
-    pub(super) init_len: usize,
-    pub(super) mechanism: u64,
-    pub(super) last_sent: Instant,
-    pub(super) last_received: Instant,
-    pub(super) config: Config,
-    /// After how long without a frame of ours a heartbeat is due: half of the silence that the peer accepts.
-    pub(super) heartbeat: Option<Millis>,
-    /// Deliveries with a disposition to send.
-    pub(super) dispositions: Dispositions,
-    pub(super) events: Events,
-    pub(super) numbers: Numbers<S::Index>,
-    pub(super) sessions: Entries<TableOf<S, room::Sessions, Session>, Session, SessionIndex>,
-    pub(super) links: Entries<TableOf<S, room::Links, Link>, Link, LinkIndex>,
-    pub(super) outbox: BufferOf<S, room::Outbox>,
-    pub(super) deliveries: Entries<TableOf<S, room::Deliveries, Delivery<S>>, Delivery<S>, DeliveryIndex>,
-    /// Their messages.
-    pub(super) payloads: S::Payloads,
-}
-
-impl<S: Storage> core::fmt::Debug for Connection<S> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Connection")
-            .field("role", &self.role)
-            .field("phase", &self.phase)
-            .field("failed", &self.failed)
-            .field("sessions", &self.sessions.len())
-            .field("links", &self.links.len())
-            .field("deliveries", &self.deliveries.len())
-            .finish_non_exhaustive()
-    }
 }
 
 impl<S: Storage> Connection<S> {

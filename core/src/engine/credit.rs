@@ -1,10 +1,11 @@
 //! Credit and drain (AMQP 1.0 §2.6.7).
 
 use super::entries::{Indexes, Number};
-use super::frames::{Wrong, write_frame};
 use super::id::{DeliveryIndex, LinkId, LinkIndex, SessionIndex};
 use super::link::{Link, flag};
+use super::outbox::write_frame;
 use super::queue::Queued;
+use super::wrong::Wrong;
 use super::{Connection, EngineError, Violation};
 use crate::storage::{Storage, TxOf};
 use crate::wire::View;

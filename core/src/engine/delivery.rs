@@ -3,7 +3,6 @@
 use super::entries::{Indexes, Number};
 use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex};
 use super::numbers::DeliveryNumber;
-use super::settlement::Simple;
 use super::{Capacity, Connection, EngineError};
 use crate::storage::{Joint, Payloads, RxOf, Storage, TransactionOf};
 use crate::wire::Tag;
@@ -120,6 +119,13 @@ impl<S: Storage> fmt::Debug for Stage<S> {
             Self::Bare => "Bare",
         })
     }
+}
+
+/// A delivery state without fields, so that one disposition can cover a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Simple {
+    Accepted,
+    Released,
 }
 
 #[derive(Debug)]

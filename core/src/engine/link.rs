@@ -1,12 +1,13 @@
 //! Links: handles, attach and detach (AMQP 1.0 §2.6).
 
-use super::connection::Ending;
 use super::delivery::Waiting;
 use super::entries::{Indexes, Number, UNLISTED};
-use super::frames::{OUTBOX_FULL, Wrong};
 use super::id::{DeliveryId, DeliveryIndex, LinkId, LinkIndex, SessionId, SessionIndex};
 use super::numbers::{Handle, LinkName};
+use super::outbox::OUTBOX_FULL;
+use super::phase::Ending;
 use super::queue::Queued;
+use super::wrong::Wrong;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
 use crate::storage::{Chain, Joint, SmallPlace, Storage};
 use crate::wire::View;

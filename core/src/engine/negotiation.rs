@@ -1,7 +1,7 @@
 //! Before the first frame of a connection: protocol headers and the SASL layer (AMQP 1.0 §2.2, §5.3).
 
-use super::connection::{ConnectionRole, Phase};
 use super::link::name_hash;
+use super::phase::{ConnectionRole, Phase};
 use super::{Connection, ConnectionError, Handler, Violation};
 use crate::storage::{Buffer, RxOf, Storage};
 use crate::wire::frame::{Frame, Kind, Protocol};

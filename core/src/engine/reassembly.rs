@@ -2,11 +2,11 @@
 
 use super::delivery::{Delivery, Stage};
 use super::entries::Indexes;
-use super::event::StateUpdate;
-use super::frames::Wrong;
+use super::handler::StateUpdate;
 use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::link::flag;
 use super::numbers::DeliveryNumber;
+use super::wrong::Wrong;
 use super::{Connection, Handler, Violation};
 use crate::storage::{Buffer, Payloads, RxOf, Storage};
 use crate::wire::Tag;

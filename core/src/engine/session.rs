@@ -1,12 +1,13 @@
 //! Sessions: channels, transfer-ids and windows (AMQP 1.0 §2.5).
 
-use super::connection::Ending;
 use super::credit::remaining;
 use super::entries::{Indexes, Number, UNLISTED};
-use super::frames::{OUTBOX_FULL, Wrong, write_frame};
 use super::id::{LinkIndex, SessionId, SessionIndex};
 use super::numbers::Channel;
+use super::outbox::{OUTBOX_FULL, write_frame};
+use super::phase::Ending;
 use super::queue::Queued;
+use super::wrong::Wrong;
 use super::{Capacity, Connection, EngineError, Handler, Violation};
 use crate::storage::{Chain, Joint, Payloads, Storage, TxOf};
 use crate::wire::View;

@@ -1,24 +1,18 @@
 //! Settlement: dispositions in both directions (AMQP 1.0 §2.6.12, §2.7.6).
 
-use super::delivery::Stage;
+use super::delivery::{Simple, Stage};
 use super::entries::Indexes;
-use super::event::StateUpdate;
-use super::frames::{OUTBOX_FULL, Wrong, write_frame};
+use super::handler::StateUpdate;
 use super::id::{DeliveryId, DeliveryIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
+use super::outbox::{OUTBOX_FULL, write_frame};
+use super::wrong::Wrong;
 use super::{Connection, EngineError, Handler, Violation};
 use crate::storage::{Storage, TxOf};
 use crate::wire::frame::{self, Kind};
 use crate::wire::messaging::{DeliveryState, Outcome};
 use crate::wire::performative::{Disposition, Role};
 use crate::wire::{View, measure};
-
-/// A delivery state without fields, so that one disposition can cover a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Simple {
-    Accepted,
-    Released,
-}
 
 /// Deliveries with a disposition to send, in the order in which they were settled: a list through their `next`. None of
 /// them is in its link's: they were sent or taken.

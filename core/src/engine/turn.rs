@@ -1,12 +1,12 @@
 //! The fair turn: control frames first, then one frame of each link that is ready, so that no link starves another.
 
 use super::Connection;
-use super::connection::{ConnectionRole, Ending};
 use super::delivery::Stage;
 use super::entries::Number;
-use super::frames::write_frame;
 use super::id::{DeliveryIndex, LinkIndex, SessionIndex};
 use super::numbers::DeliveryNumber;
+use super::outbox::write_frame;
+use super::phase::{ConnectionRole, Ending};
 use super::queue::Queued;
 use super::session::Session;
 use crate::storage::{Buffer, Payloads, Storage, TransactionId, TxOf};

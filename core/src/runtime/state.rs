@@ -1,7 +1,7 @@
 //! What client and driver share.
 
+use super::Runtime;
 use crate::machine::{ClientMachine, Failure};
-use crate::runtime::Runtime;
 #[cfg(feature = "alloc")]
 use crate::storage::Text;
 use crate::storage::{EncoderOf, Slots, Spare, Storage, room};
@@ -48,7 +48,7 @@ const OUTSIDE: usize = 4;
 /// What a client and its driver share: a [`Runtime`] names the cell that it is kept in, [`Client::shared_state`]
 /// makes it, and [`driver::run`](crate::driver::run) drives it.
 ///
-/// [`Client::shared_state`]: super::Client::shared_state
+/// [`Client::shared_state`]: crate::client::Client::shared_state
 ///
 /// ```
 /// # use servicebus_core::machine::Clock;
@@ -86,7 +86,7 @@ pub struct State<R: Runtime> {
     pub(crate) handles: usize,
     /// Tasks that wait for the slot of a call.
     #[cfg(feature = "alloc")]
-    pub(super) without_slot: super::waiting::Waiting,
+    pub(crate) without_slot: super::waiting::Waiting,
     /// Failures with errors of other libraries: held here so that none is dropped under the lock.
     #[cfg(feature = "alloc")]
     sources: alloc::collections::VecDeque<Failure<R::Storage>>,

@@ -10,7 +10,7 @@ use core::task::Waker;
 
 /// How many slots have to be free, and the number that the task was given. Those that want fewer come first: they may
 /// be the turn that the others wait for.
-pub(super) type Ticket = (u8, u64);
+pub(crate) type Ticket = (u8, u64);
 
 /// A task that waits for a slot.
 mod waiter {
@@ -19,23 +19,23 @@ mod waiter {
 
     /// Fields are read through methods only, so that a test can count the waiters visited.
     #[derive(Debug)]
-    pub(super) struct Waiter {
+    pub(crate) struct Waiter {
         waker: Waker,
         until: Option<Instant>,
     }
 
     impl Waiter {
-        pub(super) fn new(waker: Waker, until: Option<Instant>) -> Self {
+        pub(crate) fn new(waker: Waker, until: Option<Instant>) -> Self {
             Self { waker, until }
         }
 
-        pub(super) fn until(&self) -> Option<Instant> {
+        pub(crate) fn until(&self) -> Option<Instant> {
             #[cfg(test)]
             crate::storage::tests::note();
             self.until
         }
 
-        pub(super) fn waker(self) -> Waker {
+        pub(crate) fn waker(self) -> Waker {
             #[cfg(test)]
             crate::storage::tests::note();
             self.waker
@@ -47,7 +47,7 @@ use waiter::Waiter;
 
 /// Tasks that wait for slots, in order of their turns and of the ends of their waits: none of them is searched for.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     waiters: BTreeMap<Ticket, Waiter>,
     /// Those of them that do not wait for longer than until a time.
     ends: BTreeSet<(Instant, Ticket)>,
@@ -61,7 +61,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The number of a task that waits for `wanted` free slots, and `watches` processors meanwhile.
-    pub(super) fn ticket(&mut self, wanted: u8, watches: bool) -> Ticket {
+    pub(crate) fn ticket(&mut self, wanted: u8, watches: bool) -> Ticket {
         self.last += 1;
         let ticket = (wanted, self.last);
         if watches {
@@ -71,7 +71,7 @@ impl Waiting {
     }
 
     /// The task waits, at most until `until`. Returns its waker of before, which its caller drops outside of the lock.
-    pub(super) fn wait(&mut self, ticket: Ticket, waker: Waker, until: Option<Instant>) -> Option<Waker> {
+    pub(crate) fn wait(&mut self, ticket: Ticket, waker: Waker, until: Option<Instant>) -> Option<Waker> {
         let before = self.waiters.insert(ticket, Waiter::new(waker, until));
         if let Some(before) = before.as_ref().and_then(Waiter::until) {
             self.ends.remove(&(before, ticket));
@@ -83,7 +83,7 @@ impl Waiting {
     }
 
     /// The task waits no longer. Returns its waker, which its caller drops outside of the lock.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
         self.watching.remove(&ticket);
         self.take(ticket)
     }
@@ -103,19 +103,19 @@ impl Waiting {
     }
 
     /// Whether the driver has tasks to wake.
-    pub(super) fn has_news<S: Storage>(&self, machine: &ClientMachine<S>) -> bool {
+    pub(crate) fn has_news<S: Storage>(&self, machine: &ClientMachine<S>) -> bool {
         !self.called.is_empty()
             || self.waiters.first_key_value().is_some_and(|((wanted, _), _)| machine.has_slots(*wanted))
     }
 
     /// All of them have to look again: the client has ended.
-    pub(super) fn call_all(&mut self) {
+    pub(crate) fn call_all(&mut self) {
         self.ends.clear();
         self.called.extend(core::mem::take(&mut self.waiters).into_values().map(Waiter::waker));
     }
 
     /// A processor is paused, resumed or stopped: those that watch one have to look again.
-    pub(super) fn call_watching(&mut self) {
+    pub(crate) fn call_watching(&mut self) {
         let mut next = self.watching.first().copied();
         while let Some(ticket) = next {
             self.call(ticket);
@@ -124,7 +124,7 @@ impl Waiting {
     }
 
     /// Those whose time is up have to look again. Returns when that of the next one is.
-    pub(super) fn call_late(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn call_late(&mut self, now: Instant) -> Option<Instant> {
         loop {
             let &(until, ticket) = self.ends.first()?;
             if until > now {
@@ -136,7 +136,7 @@ impl Waiting {
 
     /// Collects wakers of those that have to look again, and of those for whom there are slots; true when there may be
     /// more.
-    pub(super) fn take_wakers<const N: usize>(
+    pub(crate) fn take_wakers<const N: usize>(
         &mut self,
         mut free: usize,
         wakers: &mut heapless::Vec<Waker, N>,
