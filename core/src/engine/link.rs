@@ -405,9 +405,9 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Whether the peer has not answered a detach yet.
-    pub(crate) fn owes_detach(&self) -> bool {
-        let owed = |link: &Link| link.detach_sent && !link.detach_received;
+    /// Whether the peer has answered neither the attach of a link nor the detach that followed.
+    pub(crate) fn owes_both(&self) -> bool {
+        let owed = |link: &Link| link.detach_sent && !link.detach_received && !link.attach_received;
         (0..self.links.end()).any(|at| self.links.get(LinkIndex::of(at)).is_some_and(owed))
     }
 

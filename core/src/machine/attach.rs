@@ -162,7 +162,8 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The pause for which a link waited is over, its attach got no answer, or it has lived long enough to be healthy.
     pub(super) fn link_timer(&mut self, place: u32, clock: Clock) {
-        let Some(endpoint) = self.links.get_mut(place) else { return };
+        // One that closes has its detach under way.
+        let Some(endpoint) = self.links.get_mut(place).filter(|endpoint| !endpoint.is_closing()) else { return };
         let pending = endpoint.link().filter(|_| !endpoint.is_up());
         if let Some(link) = pending {
             if self.gives_up_connection() {

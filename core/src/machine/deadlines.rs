@@ -115,10 +115,10 @@ impl<S: Storage> ClientMachine<S> {
         self.drop_connection("the connection was not open in the time of an attempt");
     }
 
-    /// An attach was not answered in its time. The connection goes with it where the peer owes the answer to a detach
-    /// as well: a link keeps its place until that comes, and with each one more there would be none left.
+    /// An attach was not answered in its time. The connection goes with it where another one was not either, nor its
+    /// detach: a link keeps its place until that is answered, and with each one more there would be none left.
     pub(super) fn gives_up_connection(&mut self) -> bool {
-        let owes = self.connection.as_ref().is_some_and(Connection::owes_detach);
+        let owes = self.connection.as_ref().is_some_and(Connection::owes_both);
         if owes {
             self.drop_connection("links are not answered");
         }

@@ -267,6 +267,49 @@ fn places_are_given_back<S: Complete>(node: &'static str) {
     assert!((2..=20).contains(&dials), "{node}: {dials} connections");
 }
 
+/// The dials of a client that closes a sender to `closed` shortly before an attach to `q` got no answer in its time.
+/// Detaches are answered two seconds later, that of `q` never.
+fn closes_before_the_time_is_up<S: Complete>(closed: &'static str) -> u32 {
+    let script = move |server: &mut scripted::Server, item: &Item<'_>| match item {
+        Item::Frame(_, Performative::Attach(attach), _) => {
+            server.link(attach.handle).is_some_and(|link| link.address == "q")
+        }
+        Item::Frame(channel, Performative::Detach(detach), _) => {
+            if server.link(detach.handle).is_some_and(|link| link.address != "q") {
+                let answer = Detach { handle: detach.handle, closed: true, error: None };
+                server.send_bytes(SECOND * 2, frame(*channel, &answer, &[]));
+            }
+            true
+        }
+        _ => false,
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let third = client.sender("third").unwrap();
+        third.send(&MessageRef::new("x")).await.expect("it is attached");
+        let senders = ["q", "other"].map(|name| (name, client.sender(name).unwrap()));
+        for (name, sender) in &senders {
+            let sent = ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await;
+            assert_eq!(matches!(sent, Some((_, Ok(())))), *name != "q", "{sent:?}");
+        }
+        world.sleep(SECOND * 57).await;
+        for (name, sender) in senders {
+            if name == closed {
+                sender.close().await;
+            }
+        }
+        world.sleep(SECOND * 5).await;
+        third.send(&MessageRef::new("x")).await.expect("it is attached");
+        dials.get()
+    })
+}
+
+fn a_close_keeps_the_connection<S: Complete>() {
+    for closed in ["other", "q"] {
+        assert_eq!(closes_before_the_time_is_up::<S>(closed), 1, "{closed} is closed");
+    }
+}
+
 fn links_that_are_never_answered_keep_no_places<S: Complete>() {
     for node in ["q/$management", "q"] {
         places_are_given_back::<S>(node);
@@ -274,6 +317,7 @@ fn links_that_are_never_answered_keep_no_places<S: Complete>() {
 }
 
 on_both_storages! {
+    a_close_beside_an_unanswered_attach_keeps_the_connection => a_close_keeps_the_connection;
     a_late_answer_to_an_attach_is_not_taken_for_another => a_late_answer_is_that_of_its_attach;
     links_whose_attach_and_detach_are_never_answered_keep_no_places => links_that_are_never_answered_keep_no_places;
     a_node_whose_attach_is_never_answered_is_attached_again => a_node_is_attached_again;
