@@ -5,6 +5,7 @@ use super::calls::{GIVEN_UP, Outcome, State};
 use super::channels::Channels;
 use super::id::{EndpointId, OperationId, RequestId};
 use super::{Capacity, Cause, ClientMachine, Failure, Timer};
+use crate::engine::DeliveryId;
 use crate::servicebus::Reason;
 use crate::storage::{Features, Storage};
 use crate::time::{Instant, Millis};
@@ -77,8 +78,8 @@ impl<S: Storage> ClientMachine<S> {
         let Some(state) = self.calls.set_state(operation, State::Idle) else { return };
         match state {
             State::Sent(delivery) => {
-                if let Some(connection) = &mut self.connection
-                    && !connection.cancel(delivery)
+                if !self.take_message_back(delivery, endpoint)
+                    && let Some(connection) = &mut self.connection
                 {
                     connection.set_user(delivery, Some(GIVEN_UP));
                 }
@@ -93,6 +94,22 @@ impl<S: Storage> ClientMachine<S> {
         }
         self.timers.stop(Timer::Call, place);
         self.calls.free(place);
+    }
+
+    /// Takes back a message of which nothing is written; returns whether that was so. A close that waits for it goes on.
+    fn take_message_back(&mut self, delivery: DeliveryId, endpoint: Option<u32>) -> bool {
+        let taken = self.connection.as_mut().is_some_and(|connection| connection.cancel(delivery));
+        // Without an allocator a close waits no longer than for a service that does not answer.
+        #[cfg(feature = "alloc")]
+        if taken
+            && let Some(place) = endpoint
+            && (self.links.get(place).is_some_and(|endpoint| endpoint.is_closing()) || self.link_up.is_leaving())
+        {
+            self.mark_link(place);
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = endpoint;
+        taken
     }
 
     /// Leaves the message of a call to itself: whatever becomes of the call, it is sent when there is credit.
@@ -203,12 +220,13 @@ impl<S: Storage> ClientMachine<S> {
             return Poll::Ready(result);
         }
         if self.calls.is_expired(operation) {
-            let state = self.calls.state(operation);
-            // A message that waits for credit is taken back: with that of another attempt it would be stored twice.
-            let unsent = matches!(state, Some(State::Sent(delivery))
-                if self.connection.as_mut().is_some_and(|connection| connection.cancel(*delivery)));
-            let uncertain = !unsent && state.is_some_and(|state| Self::may_be_done(&self.channels, state));
-            return Poll::Ready(Err(Failure { uncertain, ..self.timeout(self.calls.endpoint(operation)) }));
+            let (state, endpoint) = (self.calls.state(operation), self.calls.endpoint(operation));
+            let uncertain = match state {
+                // A message that waits for credit is taken back: with that of another attempt it would be stored twice.
+                Some(&State::Sent(delivery)) => !self.take_message_back(delivery, endpoint),
+                state => state.is_some_and(|state| Self::may_be_done(&self.channels, state)),
+            };
+            return Poll::Ready(Err(Failure { uncertain, ..self.timeout(endpoint) }));
         }
         Poll::Pending
     }

@@ -218,3 +218,33 @@ fn a_delivery_that_is_dropped_leaves_its_message_alone() {
     });
     assert_eq!(came, 3);
 }
+
+/// What was taken back is not waited for.
+fn closes_at_once<S: Complete>() {
+    for dropped in [true, false] {
+        let took = observe(&world(QueueDescription::default()), async move |world| {
+            let (_, script) = script(&world, "q", 100);
+            let (client, _) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+            let sender = client.sender("q").unwrap();
+            let (world, other) = (&world, sender.clone());
+            let sending = async {
+                match dropped {
+                    true => drop(within(world, SECOND, other.send(&MessageRef::new("x"))).await),
+                    false => drop(other.timeout(SECOND).send(&MessageRef::new("x")).await),
+                }
+            };
+            let closing = async {
+                world.sleep(SECOND / 2).await;
+                let began = world.clock().now;
+                sender.close().await;
+                world.clock().now.saturating_duration_since(began)
+            };
+            futures_util::future::join(sending, closing).await.1
+        });
+        assert!(took < SECOND, "{dropped}: {took:?}");
+    }
+}
+
+on_both_storages! {
+    a_close_does_not_wait_for_what_was_taken_back => closes_at_once;
+}
