@@ -6,13 +6,14 @@ use super::{Access, Error, LiteralOf, ReceiverOptions, StorageOf};
 use crate::engine::Capacity;
 use crate::machine::{Cause, ClientMachine, EndpointId, Entity, Failure, Kind, OperationId, SessionChoice, SizeLimits};
 use crate::runtime::Runtime;
-use crate::servicebus::connection_string::may_hold_key;
+use crate::servicebus::connection_string::{may_hold_key, names_key};
 use crate::servicebus::management::{Request, Response};
 use crate::servicebus::name::check_address;
 use crate::servicebus::{Argument, MessageId, MessageRef};
 use crate::storage::{EncoderOf, Features, Payload, Spare, Storage};
 use crate::time::{Duration, Instant};
 use crate::wire::{Full, Uuid, UuidText};
+use core::fmt;
 use core::task::{Poll, Waker};
 
 /// Asks an entity's `$management`, for an endpoint or for the client itself, again after failures that can pass.
@@ -40,15 +41,17 @@ pub(super) fn check_entity<S: Storage>(entity: &Entity<S>) -> Result<(), Error<S
         return Ok(());
     }
     let address = entity.address();
-    check_address(address).map_err(|why| {
-        let failure = Failure::explained(Cause::Argument(Argument::EntityName), &why);
-        // A connection string where the name belongs: its key stays out of errors.
-        if may_hold_key(address.entity) || address.subscription.is_some_and(may_hold_key) {
-            Error::of(failure)
-        } else {
-            Error::new(failure, entity)
-        }
-    })
+    let names = [Some(address.entity), address.subscription].into_iter().flatten();
+    let refused = |why: &dyn fmt::Display| Failure::explained(Cause::Argument(Argument::EntityName), why);
+    // A connection string where the name belongs: its key stays out of errors, also out of those of the service.
+    let mut with_keys = names.filter(|name| may_hold_key(name)).peekable();
+    if with_keys.peek().is_none() {
+        return check_address(address).map_err(|why| Error::new(refused(&why), entity));
+    }
+    if with_keys.any(names_key) {
+        return Err(Error::of(refused(&"a connection string is not the name of an entity")));
+    }
+    check_address(address).map_err(|why| Error::of(refused(&why)))
 }
 
 /// A handle to a sender or receiver: with the last one dropped, it is closed in the background.

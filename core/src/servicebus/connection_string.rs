@@ -290,6 +290,12 @@ pub(crate) fn may_hold_key(text: &str) -> bool {
     text.contains(['=', ';'])
 }
 
+/// Whether it has the word that a connection string's keys and signatures are named by.
+pub(crate) fn names_key(text: &str) -> bool {
+    const WORD: &[u8] = b"SharedAccess";
+    text.as_bytes().windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
+}
+
 /// The host and the port of an address, whose scheme may be left out.
 pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, Option<u16>)> {
     // The scheme is ignored: only the host counts (docs/evidence/pinned-behaviour.md ERR14).
