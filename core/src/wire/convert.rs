@@ -165,14 +165,18 @@ try_from_value! {
     Uuid, "uuid", as_uuid;
 }
 
-/// Of a float alone: a double may hold what no `f32` does.
+/// Each whole number up to this one, and its negative, is a double.
+const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// Of a float, or of an integer up to 2²⁴, but not of a double, which may hold what no `f32` does.
 impl TryFrom<Value<'_>> for f32 {
     type Error = WrongValue;
 
     fn try_from(value: Value<'_>) -> Result<Self, WrongValue> {
+        let whole = |value: i64| (value.unsigned_abs() <= 1 << f32::MANTISSA_DIGITS).then_some(value as f32);
         match value {
             Value::Float(number) => Ok(number),
-            _ => Err(WrongValue { wanted: "f32", found: value.type_name() }),
+            _ => value.as_i64().and_then(whole).ok_or(WrongValue { wanted: "f32", found: value.type_name() }),
         }
     }
 }
@@ -255,19 +259,21 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A float's or double's value.
+    /// A float's or double's value, and that of an integer up to 2⁵³, which a double holds exactly. Peers disagree here too:
+    /// the SDK for JavaScript sends 1000.5 as a double, and 1000 as an integer.
     ///
     /// # Examples
     /// ```
     /// # use servicebus_core::wire::Value;
     /// assert_eq!(Value::Float(1.5).as_f64(), Some(1.5));
-    /// assert_eq!(Value::Long(1).as_f64(), None);
+    /// assert_eq!(Value::Uint(1000).as_f64(), Some(1000.0));
+    /// assert_eq!(Value::Long(i64::MAX).as_f64(), None, "it would be another number");
     /// ```
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
             Self::Float(value) => Some(value.into()),
             Self::Double(value) => Some(value),
-            _ => None,
+            _ => self.as_i64().filter(|value| value.unsigned_abs() <= EXACT).map(|value| value as f64),
         }
     }
 
@@ -398,8 +404,19 @@ mod tests {
         assert_eq!(u64::try_from(Value::Ulong(u64::MAX)), Ok(u64::MAX));
         assert_eq!(i8::try_from(Value::Ulong(100)), Ok(100));
         assert_eq!(f64::try_from(Value::Float(1.5)), Ok(1.5));
+        for whole in [Value::Uint(1_000), Value::Long(1_000), Value::Ubyte(0), Value::Int(-7), Value::Ulong(1 << 53)] {
+            let number = whole.as_i64().unwrap();
+            assert_eq!(f64::try_from(whole).map(|double| double as i64), Ok(number), "{whole}");
+        }
+        assert!(
+            [Value::Ulong((1 << 53) + 1), Value::Long(i64::MIN), Value::Ulong(u64::MAX)]
+                .iter()
+                .all(|value| value.as_f64().is_none())
+        );
+        assert!(Value::from(true).as_f64().is_none() && Value::from("1").as_f64().is_none());
         assert_eq!(f32::try_from(Value::Float(1.5)), Ok(1.5));
-        assert!(f32::try_from(Value::Double(1.5)).is_err());
+        assert_eq!(f32::try_from(Value::Uint(1 << 24)), Ok(16_777_216.0));
+        assert!(f32::try_from(Value::Double(1.5)).is_err() && f32::try_from(Value::Uint((1 << 24) + 1)).is_err());
         assert_eq!(char::try_from(Value::from('x')), Ok('x'));
         assert_eq!(String::try_from(Value::symbol("x")), Ok("x".into()));
         let error = u8::try_from(Value::Long(256)).unwrap_err();
