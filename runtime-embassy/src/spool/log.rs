@@ -311,7 +311,7 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         };
         self.tail = None;
         let first = (tail.page + 1) % self.pages();
-        let empty = Tail { number: 0, epoch: self.epoch_behind(tail.epoch).await?, follows: false, ..tail };
+        let empty = Tail { number: 0, epoch: self.epoch_behind(&tail).await?, follows: false, ..tail };
         let empty = self.open(first, empty).await?;
         for step in 1..self.pages() {
             let start = self.address((first + step) % self.pages(), 0);
@@ -373,9 +373,10 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         Ok(matches!(self.page_head(page).await?, PageHead::Of { epoch: of, .. } if of == epoch))
     }
 
-    /// An epoch that comes after this one, and after those that pages with damaged heads can have begun.
-    async fn epoch_behind(&mut self, epoch: u64) -> Result<u64, F::Error> {
-        let mut next = epoch.wrapping_add(1);
+    /// An epoch that comes after this one, and after those that pages with damaged heads can have begun, also pages that were
+    /// used again since: later clears find later sequence numbers.
+    async fn epoch_behind(&mut self, tail: &Tail) -> Result<u64, F::Error> {
+        let mut next = tail.epoch.wrapping_add(1).wrapping_add(u64::from(tail.sequence));
         for page in 0..self.pages() {
             if matches!(self.page_head(page).await?, PageHead::Damaged) {
                 next = next.wrapping_add(1);
@@ -500,7 +501,7 @@ impl<F: NorFlash, const N: usize> Log<F, N> {
         }
         if next.is_none() && is_damaged {
             // Nothing waits, and nothing is left that tells the last number.
-            let epoch = self.epoch_behind(tail.epoch).await?;
+            let epoch = self.epoch_behind(&tail).await?;
             return Ok(Tail { at: Self::PAGE, epoch, ..tail });
         }
         Ok(Tail { number: next.unwrap_or(skipped), ..tail })

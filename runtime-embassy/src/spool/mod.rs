@@ -166,8 +166,10 @@ impl Taken {
 /// that were used. Words that flash with an error-correcting code cannot tell any more, as where a write was cut, are read
 /// twice and then taken as lost, as long as the flash answers anywhere else in the range: pushes and sends go on.
 /// [`SpoolError::Flash`] is for flash that answers nowhere, or does not write or erase. What is lost is not counted, as what
-/// a cut has left looks the same: a device that has to know puts a number of its own into its readings. Only where the head
-/// of the last page and of its first record are lost both, and the power fails when that page is used next, ids can come again.
+/// a cut has left looks the same: a device that has to know puts a number of its own into its readings. Ids can come again
+/// only where damage meets a power cut: the last page has lost its head with that of its first record, or all of its readings,
+/// and the power fails when that page is used next; or the power failed in a clear, and the page that this began has lost its
+/// head.
 ///
 /// # Examples
 ///
