@@ -6,21 +6,29 @@
 
 mod client;
 mod credential;
-mod entities;
+mod descriptions;
 mod error;
 mod names;
+mod namespace;
+mod options;
 mod pages;
+mod queues;
 mod race;
+mod requests;
+mod rules;
 mod scoped;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use crate::runtime::Runtime;
 use crate::servicebus::administration::{Endpoint, Request, Response};
 use crate::time::{Duration, Timestamp};
 
-pub use client::{AdministrationClient, AdministrationOptions};
+pub use client::AdministrationClient;
 pub use error::AdministrationError;
+pub use options::AdministrationOptions;
 pub use pages::Pages;
 pub use scoped::{SubscriptionAdministration, TopicAdministration};
 
