@@ -6,7 +6,6 @@ use crate::servicebus::connection_string::{ConnectionCredential, ConnectionStrin
 use crate::servicebus::retry::RetryPolicy;
 use crate::storage::{ExternalTokens, Features, Limits, Storage, TransactionOf};
 use crate::time::Duration;
-use crate::wire::frame::MIN_MAX_FRAME_SIZE;
 use core::fmt;
 
 /// A shorter idle time-out would end connections whose answers are on their way.
@@ -36,9 +35,10 @@ pub struct Settings<S: Storage> {
     pub connection_string: S::Literal,
     /// When to try again.
     pub retry: RetryPolicy,
-    /// The largest frame that is accepted, in bytes; 512 at least are announced.
+    /// The largest frame that is accepted, in bytes. A connection announces 512 at least, as AMQP wants, and no more than
+    /// the storage's receive buffer holds.
     pub max_frame_size: u32,
-    /// The silence that is announced to the service: a second at least.
+    /// The silence after which the service takes the connection for lost. A connection announces a second at least.
     pub idle_time_out: Duration,
     /// Bounds of the tables.
     pub limits: Limits,
@@ -125,7 +125,7 @@ impl<S: Storage> Settings<S> {
         self
     }
 
-    /// Sets the largest frame that is accepted, in bytes: 512 at least, as AMQP wants.
+    /// Sets [`Settings::max_frame_size`].
     ///
     /// # Examples
     ///
@@ -138,11 +138,11 @@ impl<S: Storage> Settings<S> {
     /// ```
     #[must_use]
     pub fn with_max_frame_bytes(mut self, bytes: u32) -> Self {
-        self.max_frame_size = bytes.max(MIN_MAX_FRAME_SIZE);
+        self.max_frame_size = bytes;
         self
     }
 
-    /// Sets the silence after which the service takes the connection for lost: a second at least.
+    /// Sets [`Settings::idle_time_out`].
     ///
     /// # Examples
     ///
@@ -157,7 +157,7 @@ impl<S: Storage> Settings<S> {
     /// ```
     #[must_use]
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_time_out = timeout.max(SHORTEST_IDLE);
+        self.idle_time_out = timeout;
         self
     }
 
