@@ -16,7 +16,7 @@ use core::fmt;
 ///     ConnectionCredential::SharedAccessSignature(_) => println!("has a token"),
 ///     _ => println!("needs a credential"),
 /// }
-/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,7 +54,7 @@ impl fmt::Debug for ConnectionCredential<'_> {
 ///
 /// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders;SharedAccessKey=c2VjcmV0";
 /// assert_eq!(ConnectionString::parse(text)?.host, "contoso.servicebus.windows.net");
-/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,11 +83,12 @@ pub struct ConnectionString<'a> {
 /// assert_eq!(error, ConnectionStringError::Missing("SharedAccessKey"));
 /// assert_eq!(error.to_string(), "SharedAccessKey is missing from the connection string");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum ConnectionStringError<'a> {
-    /// A part that is not `key=value`.
-    NotAPair(&'a str),
+pub enum ConnectionStringError {
+    /// A part is not `key=value`. The part is left out: it may be a piece of a key.
+    NotAPair,
     /// The key is there twice.
     Duplicate(&'static str),
     /// The key is not there, or has no value.
@@ -98,10 +99,10 @@ pub enum ConnectionStringError<'a> {
     Contradiction(&'static str, &'static str),
 }
 
-impl fmt::Display for ConnectionStringError<'_> {
+impl fmt::Display for ConnectionStringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAPair(_) => f.write_str("a part of the connection string is not of the form key=value"),
+            Self::NotAPair => f.write_str("a part of the connection string is not of the form key=value"),
             Self::Duplicate(key) => write!(f, "{key} is in the connection string twice"),
             Self::Missing(key) => write!(f, "{key} is missing from the connection string"),
             Self::Invalid(key) => write!(f, "{key} has a value that is not valid"),
@@ -110,33 +111,7 @@ impl fmt::Display for ConnectionStringError<'_> {
     }
 }
 
-impl fmt::Debug for ConnectionStringError<'_> {
-    /// Without the part that is not a pair: it may be a piece of a key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAPair(_) => f.write_str("NotAPair(..)"),
-            Self::Duplicate(key) => f.debug_tuple("Duplicate").field(key).finish(),
-            Self::Missing(key) => f.debug_tuple("Missing").field(key).finish(),
-            Self::Invalid(key) => f.debug_tuple("Invalid").field(key).finish(),
-            Self::Contradiction(one, other) => f.debug_tuple("Contradiction").field(one).field(other).finish(),
-        }
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for ConnectionStringError<'_> {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        match self {
-            Self::NotAPair(_) => defmt::write!(f, "NotAPair(..)"),
-            Self::Duplicate(key) => defmt::write!(f, "Duplicate({})", key),
-            Self::Missing(key) => defmt::write!(f, "Missing({})", key),
-            Self::Invalid(key) => defmt::write!(f, "Invalid({})", key),
-            Self::Contradiction(one, other) => defmt::write!(f, "Contradiction({}, {})", one, other),
-        }
-    }
-}
-
-impl core::error::Error for ConnectionStringError<'_> {}
+impl core::error::Error for ConnectionStringError {}
 
 const KEYS: [&str; 6] = [
     "Endpoint",
@@ -164,9 +139,9 @@ impl<'a> ConnectionString<'a> {
     /// let parsed = ConnectionString::parse(text)?;
     /// assert_eq!((parsed.host, parsed.port), ("localhost", Some(5_673)));
     /// assert!(parsed.use_development_emulator);
-    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
     /// ```
-    pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
+    pub fn parse(text: &'a str) -> Result<Self, ConnectionStringError> {
         let parsed = Self::parse_endpoint(text)?;
         match parsed.credential {
             ConnectionCredential::None => Err(ConnectionStringError::Missing("SharedAccessKey")),
@@ -185,9 +160,9 @@ impl<'a> ConnectionString<'a> {
     /// # use servicebus_core::servicebus::{ConnectionCredential, ConnectionString};
     /// let parsed = ConnectionString::parse_endpoint("Endpoint=sb://contoso.servicebus.windows.net/")?;
     /// assert_eq!(parsed.credential, ConnectionCredential::None);
-    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
     /// ```
-    pub fn parse_endpoint(text: &'a str) -> Result<Self, ConnectionStringError<'a>> {
+    pub fn parse_endpoint(text: &'a str) -> Result<Self, ConnectionStringError> {
         let mut values = [None; KEYS.len()];
         let mut rest = Some(text);
         while let Some(text) = rest {
@@ -198,7 +173,7 @@ impl<'a> ConnectionString<'a> {
                 continue;
             }
             // Keys and signatures contain `=` themselves: only the first one separates.
-            let (key, Some(value)) = cut(part, b'=') else { return Err(ConnectionStringError::NotAPair(part)) };
+            let (key, Some(value)) = cut(part, b'=') else { return Err(ConnectionStringError::NotAPair) };
             let key = trimmed(key);
             if let Some((known, slot)) = KEYS.iter().zip(&mut values).find(|(known, _)| is_word(key, known))
                 && slot.replace(trimmed(value)).is_some()
@@ -259,7 +234,7 @@ impl<'a> ConnectionString<'a> {
     /// # use servicebus_core::servicebus::ConnectionString;
     /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=Root;SharedAccessKey=key;UseDevelopmentEmulator=true";
     /// assert!(!ConnectionString::parse(text)?.uses_tls());
-    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
     /// ```
     pub fn uses_tls(&self) -> bool {
         !self.use_development_emulator
@@ -274,7 +249,7 @@ impl<'a> ConnectionString<'a> {
     /// # use servicebus_core::servicebus::ConnectionString;
     /// let text = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=Orders;SharedAccessKey=c2VjcmV0";
     /// assert_eq!(ConnectionString::parse(text)?.amqp_port(), 5_671);
-    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
     /// ```
     pub fn amqp_port(&self) -> u16 {
         match (self.use_development_emulator, self.port) {
@@ -388,7 +363,8 @@ mod tests {
                 Contradiction("SharedAccessKey", "SharedAccessSignature"),
             ),
             ("Endpoint=sb://h;SharedAccessSignature=s;UseDevelopmentEmulator=1", Invalid("UseDevelopmentEmulator")),
-            ("secret", NotAPair("secret")),
+            ("secret", NotAPair),
+            ("Endpoint=sb://h;SharedAccessKeyName=n;secret", NotAPair),
         ] {
             assert_eq!(ConnectionString::parse(text), Err(error), "{text}");
             assert!(!format!("{error} {error:?}").contains("secret"));

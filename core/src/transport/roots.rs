@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 
 /// Which certificates are trusted.
@@ -69,8 +69,8 @@ impl Default for Tls {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A text that is not PEM.
-    Pem(rustls::pki_types::pem::Error),
+    /// A text that is not PEM, and what is wrong with it. The text is left out: a bundle may hold a private key too.
+    Pem(&'static str),
     /// A certificate that is not valid, or a platform without a store.
     Certificate(rustls::Error),
     /// Features `ring` and `aws-lc-rs` are off, and the process has no default provider.
@@ -97,10 +97,21 @@ impl fmt::Display for TlsError {
 impl core::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Pem(error) => Some(error),
             Self::Certificate(error) => Some(error),
-            Self::NoProvider | Self::NotEncrypted => None,
+            Self::Pem(_) | Self::NoProvider | Self::NotEncrypted => None,
         }
+    }
+}
+
+/// What is wrong with a PEM text. The error itself repeats the line where a section begins: all of a text whose line
+/// breaks are lost.
+fn fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        pem::Error::IllegalSectionStart { .. } => "the line that begins a section goes on behind it",
+        pem::Error::Base64Decode(_) => "a section is not in base64",
+        pem::Error::NoItemsFound => "there is no certificate in it",
+        _ => "it cannot be read",
     }
 }
 
@@ -133,7 +144,10 @@ impl Tls {
     /// # Ok::<(), servicebus_core::transport::TlsError>(())
     /// ```
     pub fn authorities_from_pem(pem: &[u8]) -> Result<Self, TlsError> {
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map(Self::Authorities).map_err(TlsError::Pem)
+        CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map(Self::Authorities)
+            .map_err(|error| TlsError::Pem(fault(&error)))
     }
 
     /// The configuration of a TLS client.

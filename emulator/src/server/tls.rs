@@ -2,7 +2,7 @@
 
 use core::fmt;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
 use std::sync::Arc;
@@ -60,6 +60,19 @@ fn error(error: impl fmt::Display) -> IdentityError {
     IdentityError(error.to_string())
 }
 
+/// Without the text, of which the error repeats the line where a section begins: the whole key, where the line breaks
+/// of a text are lost.
+fn pem_error(error: pem::Error) -> IdentityError {
+    let fault = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section of the PEM text has no end",
+        pem::Error::IllegalSectionStart { .. } => "the line that begins a section of the PEM text goes on behind it",
+        pem::Error::Base64Decode(_) => "a section of the PEM text is not in base64",
+        pem::Error::NoItemsFound => "there is none in the PEM text",
+        _ => "the PEM text cannot be read",
+    };
+    IdentityError(fault.to_owned())
+}
+
 impl Identity {
     /// A certificate chain and a key, both in PEM.
     ///
@@ -77,8 +90,8 @@ impl Identity {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
-        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(error)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(error)?;
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(pem_error)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(pem_error)?;
         Self::new(chain, key, None)
     }
 

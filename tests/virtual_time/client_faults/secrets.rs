@@ -14,6 +14,7 @@ use servicebus_core::time::Timestamp;
 use servicebus_core::wire::Symbol;
 use servicebus_core::wire::sasl::SaslInit;
 use servicebus_emulator::broker::{BrokerConfig, entities};
+use servicebus_emulator::server::Identity;
 use servicebus_simulation::World;
 use servicebus_tests::fault::Judge;
 use std::fmt::Debug;
@@ -173,6 +174,29 @@ fn errors_about_a_connection_string_hold_no_secret_c19() {
         )
         .unwrap_err();
         assert!(!holds_secret(&texts_of(&error), KEY), "{error:?}");
+    }
+}
+
+/// A bundle of a certificate and its key whose line breaks are lost, as in a variable of the environment.
+#[test]
+fn errors_about_a_pem_text_hold_no_secret_c19() {
+    let one_line = format!("-----BEGIN PRIVATE KEY-----{KEY}-----END PRIVATE KEY-----");
+    let two_lines = format!("-----BEGIN PRIVATE KEY-----{KEY}\n-----END PRIVATE KEY-----");
+    let without_end = format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n");
+    let no_base64 = format!("-----BEGIN PRIVATE KEY-----\n{KEY}!\n-----END PRIVATE KEY-----\n");
+    for text in [one_line, two_lines, without_end, no_base64] {
+        let mut errors = Vec::new();
+        if let Err(error) = servicebus_tokio::Tls::authorities_from_pem(text.as_bytes()) {
+            errors.push(format!("{error} {}", texts(&error)));
+        }
+        for (chain, key) in [(text.as_str(), ""), ("", text.as_str())] {
+            let error = Identity::from_pem(chain.as_bytes(), key.as_bytes()).map(|_| ()).unwrap_err();
+            errors.push(format!("{error} {}", texts(&error)));
+        }
+        assert!(errors.len() >= 2);
+        for error in errors {
+            assert!(!holds_secret(&error, KEY), "{error}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use alloc::string::String;
 ///
 /// let text = "Endpoint=sb://localhost;SharedAccessKeyName=Root;SharedAccessKey=key;UseDevelopmentEmulator=true";
 /// assert_eq!(Endpoint::from_connection_string(&ConnectionString::parse(text)?).port(), EMULATOR_PORT);
-/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+/// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
 /// ```
 pub const EMULATOR_PORT: u16 = 5_300;
 
@@ -72,7 +72,7 @@ impl Endpoint {
     /// let text = "Endpoint=sb://[::1]:8300;SharedAccessKeyName=Root;SharedAccessKey=k;UseDevelopmentEmulator=true";
     /// let emulator = Endpoint::from_connection_string(&ConnectionString::parse(text)?);
     /// assert_eq!((emulator.port(), emulator.uses_tls()), (8_300, false));
-    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError<'_>>(())
+    /// # Ok::<(), servicebus_core::servicebus::ConnectionStringError>(())
     /// ```
     pub fn from_connection_string(text: &ConnectionString<'_>) -> Self {
         let port = match (text.use_development_emulator, text.port) {
