@@ -4,7 +4,7 @@ use super::either::Either;
 use super::network::Network;
 #[cfg(feature = "proxy")]
 use super::proxy::{Proxy, ProxyError};
-use super::roots::{Tls, TlsError};
+use super::roots::{Tls, TlsError, Trust};
 use super::tls::TlsStream;
 #[cfg(feature = "websockets")]
 use super::websocket::{WebSocketError, WebSocketStream};
@@ -93,7 +93,7 @@ pub type Opened<T> = Secured<T>;
 #[derive(Clone, Debug)]
 pub struct Dialer<N> {
     network: N,
-    tls: Tls,
+    trust: Trust,
     endpoint: Option<(String, u16)>,
     #[cfg(feature = "websockets")]
     websockets: bool,
@@ -121,7 +121,7 @@ impl<N> Dialer<N> {
     pub fn new(network: N) -> Self {
         Self {
             network,
-            tls: Tls::default(),
+            trust: Trust::default(),
             endpoint: None,
             #[cfg(feature = "websockets")]
             websockets: false,
@@ -174,7 +174,7 @@ impl<N> Dialer<N> {
     /// ```
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.trust = tls.into();
         self
     }
 
@@ -266,7 +266,7 @@ impl<N: Network> Dialer<N> {
 
     /// Whether a stream of the network's is encrypted already, up to this host.
     fn is_encrypted(&self, host: &str, port: u16) -> Result<bool, DialError> {
-        if !matches!(self.tls, Tls::Stream) || !self.network.is_own() {
+        if !matches!(self.trust.tls, Tls::Stream) || !self.network.is_own() {
             return Ok(false);
         }
         // The program's stream to a proxy ends there: in the tunnel, nothing would be encrypted.
@@ -306,7 +306,7 @@ impl<N: Network> Dialer<N> {
             return self.connect(host, port).await.map(Either::Left);
         }
         let name = ServerName::try_from(target.host.to_owned()).map_err(|_| DialError::ServerName)?;
-        let config = self.tls.config().map_err(DialError::Tls)?;
+        let config = self.trust.config().map_err(DialError::Tls)?;
         let stream = self.connect(host, port).await?;
         TlsStream::open(stream, config, name).await.map(Either::Right).map_err(DialError::Handshake)
     }

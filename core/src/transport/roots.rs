@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
+use std::sync::OnceLock;
 
 /// Which certificates are trusted.
 ///
@@ -14,6 +15,10 @@ use rustls::{ClientConfig, RootCertStore};
 /// ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)) where the program has
 /// installed one, else aws-lc-rs (feature `aws-lc-rs`), else ring (feature `ring`, a default of the adapters): a
 /// program that turns `aws-lc-rs` on gets it, even where another dependency has left `ring` on.
+///
+/// A client reads certificates and chooses the provider for its first connection and keeps both: authorities that the
+/// operating system trusts later count for a client that is made later. The connections of a client resume TLS sessions
+/// where the server offers that.
 ///
 /// # Examples
 ///
@@ -100,6 +105,38 @@ impl core::error::Error for TlsError {
             Self::Certificate(error) => Some(error),
             Self::Pem(_) | Self::NoProvider | Self::NotEncrypted => None,
         }
+    }
+}
+
+/// What the connections of a dialer trust.
+#[derive(Clone, Default)]
+pub(super) struct Trust {
+    pub(super) tls: Tls,
+    /// Made for the first connection: reading the roots of the operating system takes milliseconds, and sessions are
+    /// resumed within one configuration. Clones share it.
+    config: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+impl From<Tls> for Trust {
+    fn from(tls: Tls) -> Self {
+        Self { tls, config: Arc::default() }
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tls.fmt(f)
+    }
+}
+
+impl Trust {
+    /// The configuration of every connection. One that cannot be made is tried again.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(config) = self.config.get() {
+            return Ok(Arc::clone(config));
+        }
+        let made = self.tls.config()?;
+        Ok(Arc::clone(self.config.get_or_init(|| made)))
     }
 }
 
@@ -194,5 +231,22 @@ impl Tls {
             Self::Stream => return Err(TlsError::NotEncrypted),
         };
         Ok(Arc::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_made_once_for_a_dialer_and_its_clones() {
+        let trust = Trust::from(Tls::Authorities(Vec::new()));
+        let clone = trust.clone();
+        let config = trust.config().unwrap();
+        assert!(Arc::ptr_eq(&config, &trust.config().unwrap()));
+        assert!(Arc::ptr_eq(&config, &clone.config().unwrap()));
+        assert!(!Arc::ptr_eq(&config, &Trust::from(trust.tls).config().unwrap()));
+        // What there is none of is asked for again.
+        assert!(matches!(Trust::from(Tls::Stream).config(), Err(TlsError::NotEncrypted)));
     }
 }
