@@ -2,11 +2,12 @@
 
 use crate::stage::{MINUTE, SECOND, Small, play, world};
 use servicebus_core::client::{
-    Client, Error, ErrorKind, ErrorOutcome, ProcessorOptions, ReceiverOptions, SessionProcessorOptions,
+    Client, Error, ErrorKind, ErrorOutcome, ProcessorOptions, ReceiverOptions, SenderOptions, SessionProcessorOptions,
 };
 use servicebus_core::machine::Settings;
 use servicebus_core::servicebus::{
-    Argument, AsMessage, Entity, InvalidMessage, Message, MessageRef, RetryPolicy, RuleFilterRef, RuleRef,
+    Argument, AsMessage, BatchError, DeadLetterOptions, Entity, InvalidMessage, Message, MessageRef,
+    RetryPolicy, RuleFilterRef, RuleRef,
 };
 use servicebus_core::storage::{Heap, Storage};
 use servicebus_core::time::{Duration, Timestamp};
@@ -134,6 +135,73 @@ fn a_message_that_would_be_gone_at_once_is_refused() {
             assert_eq!(MessageRef::new("x").with_scheduled_enqueue_time(at).validate(), Ok(()));
         }
         assert_eq!(MessageRef::new("x").with_time_to_live(Duration::from_millis(1)).validate(), Ok(()));
+    });
+}
+
+#[test]
+fn properties_that_are_too_large_are_refused_c6() {
+    play_offline(async |_, client| {
+        let sender = client.sender("q").unwrap();
+        let with = |name: &str, value: &str| Message::new("x").with_property(name, value);
+        let (most, long) = ("x".repeat(32 << 10), "x".repeat((32 << 10) + 1));
+        let half = &most[..(32 << 10) - 64];
+        for (message, argument) in [
+            (with("p", &long), Argument::ApplicationProperty),
+            (with(&long, "v"), Argument::ApplicationProperty),
+            (Message::new("x").with_property("p", long.as_bytes()), Argument::ApplicationProperty),
+            (Message::new("x").with_traceparent(long.as_str()), Argument::ApplicationProperty),
+            // The body counts for nothing.
+            (Message::new(vec![0; 100_000]).with_property("p", &long), Argument::ApplicationProperty),
+            (with("p", half).with_property("q", half).with_property("r", &"x".repeat(100)), Argument::MessageHeader),
+            (with("p", half).with_annotation("a", half).with_subject("x".repeat(100)), Argument::MessageHeader),
+        ] {
+            let borrowed = message.as_message();
+            assert_eq!(refused(sender.send(&message).await), argument);
+            assert_eq!(refused(sender.send(&borrowed).await), argument);
+            assert_eq!(refused(sender.enqueue(&message).await), argument);
+            assert_eq!(refused(sender.schedule(&message, sender.now()).await), argument);
+            assert_eq!(refused(sender.schedule_all(&[&message], sender.now()).await), argument);
+        }
+        let slice = [("p", long.as_str().into())];
+        let message = MessageRef::new("x").with_properties(&slice);
+        assert_eq!(refused(sender.send(&message).await), Argument::ApplicationProperty);
+    });
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let client = world.client::<Heap>();
+        let (sender, receiver) = (client.sender("q").unwrap(), client.receiver("q").unwrap());
+        let ordered = client.sender(SenderOptions::new("q").ordered()).unwrap();
+        let long = "x".repeat((32 << 10) + 1);
+        let large = Message::new("x").with_property("p", &long);
+        assert_eq!(refused(ordered.send(&large).await), Argument::ApplicationProperty);
+        assert_eq!(refused(ordered.enqueue(&large).await), Argument::ApplicationProperty);
+        let mut batch = sender.create_batch().await.unwrap();
+        assert_eq!(batch.try_add(&large), Err(BatchError::Invalid(InvalidMessage::PropertyTooLarge)));
+        let error = sender.send_all(&[Message::new("first"), large.clone()]).await.unwrap_err();
+        assert_eq!((error.stored(), error.error().argument()), (1, Some(Argument::ApplicationProperty)));
+        let transaction = client.begin_transaction().await.unwrap();
+        assert_eq!(refused(transaction.send(&sender, &large).await), Argument::ApplicationProperty);
+        let later = sender.now() + MINUTE;
+        assert_eq!(refused(transaction.schedule(&sender, &large, later).await), Argument::ApplicationProperty);
+        transaction.roll_back().await.unwrap();
+        // What is no larger is taken, with a body that is larger than the limits too.
+        let text = "x".repeat(32_000);
+        let most = Message::new(vec![0; 100_000]).with_property("p", &text).with_property("q", &text);
+        for message in [&most, &Message::new(vec![0; 100_000])] {
+            sender.send(message).await.unwrap();
+            ordered.send(message).await.unwrap();
+            let mut batch = sender.create_batch().await.unwrap();
+            batch.try_add(message).unwrap();
+            sender.send_batch(batch).await.unwrap();
+        }
+        let first = receiver.next().await.unwrap();
+        let properties = [("p", long.as_str().into())];
+        assert_eq!(refused(receiver.abandon_with(&first, &properties).await), Argument::ApplicationProperty);
+        assert_eq!(refused(receiver.defer_with(&first, &properties).await), Argument::ApplicationProperty);
+        let options = DeadLetterOptions::new().with_properties(&properties);
+        assert_eq!(refused(receiver.dead_letter(&first, options).await), Argument::ApplicationProperty);
+        receiver.complete(&first).await.unwrap();
+        client.close().await;
     });
 }
 

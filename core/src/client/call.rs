@@ -180,12 +180,21 @@ impl<R: Runtime> Endpoint<R> {
         };
         self.shared.with(|state| state.arena = arena);
         let operation = started?;
-        if encoded.is_err() {
+        let encoded = encoded.map_err(|Full| Failure::no_capacity(Capacity::Message));
+        let checked = encoded.and_then(|()| Self::check_sizes(message, payload.as_ref()));
+        if let Err(failure) = checked {
             // The call was started for nothing.
             give_up::<R>(&self.shared, operation);
-            return Err(Failure::no_capacity(Capacity::Message));
+            return Err(failure);
         }
         Ok(operation)
+    }
+
+    /// Checks the sizes of an encoded message's properties.
+    fn check_sizes(message: &MessageRef<'_>, payload: Option<&PayloadOf<R>>) -> Result<(), Failure<StorageOf<R>>> {
+        let Some(payload) = payload.filter(|_| <StorageOf<R> as Storage>::CHECKS) else { return Ok(()) };
+        let size = payload.as_ref().len();
+        message.validate_sizes::<StorageOf<R>>(size).map_err(|error| super::error::invalid(&error))
     }
 
     /// Encodes a message outside of the lock. One without an id gets this one, and a life too long for its field an
@@ -222,7 +231,9 @@ impl<R: Runtime> Endpoint<R> {
         let mut payload = None;
         let encoded = self.encode_in(&mut payload, &mut arena, message, id);
         self.shared.with(|state| state.arena = arena);
-        payload.filter(|_| encoded.is_ok()).ok_or_else(|| Failure::no_capacity(Capacity::Message))
+        let payload = payload.filter(|_| encoded.is_ok()).ok_or_else(|| Failure::no_capacity(Capacity::Message))?;
+        Self::check_sizes(message, Some(&payload))?;
+        Ok(payload)
     }
 
     /// The end of an attempt that starts now.

@@ -460,6 +460,8 @@ pub(super) fn invalid<S: Storage>(error: &InvalidMessage) -> Failure<S> {
         InvalidMessage::PartitionKeyMismatch => Argument::PartitionKeyMismatch,
         InvalidMessage::TimeToLive => Argument::TimeToLive,
         InvalidMessage::ScheduledEnqueueTime => Argument::ScheduledEnqueueTime,
+        InvalidMessage::PropertyTooLarge => Argument::ApplicationProperty,
+        InvalidMessage::HeaderTooLarge => Argument::MessageHeader,
     }))
 }
 

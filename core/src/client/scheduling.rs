@@ -4,7 +4,7 @@ use super::error::invalid;
 use super::{Error, Sender};
 use crate::machine::{Cause, Failure};
 use crate::runtime::Runtime;
-use crate::servicebus::management::{CancelScheduled, Schedule};
+use crate::servicebus::management::{CancelScheduled, Measured, Schedule};
 use crate::servicebus::{AsMessage, MessageId, MessageRef};
 use crate::storage::{Management, Storage};
 use crate::time::Timestamp;
@@ -139,12 +139,12 @@ pub(super) fn scheduled<'m, S: Storage>(
     id: &'m UuidText,
     at: Timestamp,
     utc: Timestamp,
-) -> Result<MessageRef<'m>, Failure<S>> {
+) -> Result<Measured<'m>, Failure<S>> {
     message.scheduled_enqueue_time = Some(at);
     message.validate_for::<S>().map_err(|error| invalid(&error))?;
     message.message_id.get_or_insert(MessageId::String(id.as_str()));
     message.set_expiry(utc);
-    Ok(message)
+    Measured::new::<S>(message).map_err(|error| invalid(&error))
 }
 
 #[cfg(feature = "alloc")]
@@ -185,7 +185,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
         let utc = self.now();
         let ids: alloc::vec::Vec<_> = messages.iter().map(|_| self.endpoint.new_id()).collect();
         let messages = messages.iter().zip(&ids).map(|(message, id)| scheduled(message.as_message(), id, at, utc));
-        let messages: Result<alloc::vec::Vec<MessageRef<'_>>, _> = messages.collect();
+        let messages: Result<alloc::vec::Vec<Measured<'_>>, _> = messages.collect();
         let messages = messages.map_err(|failure| self.endpoint.error(failure))?;
         if messages.is_empty() {
             return Ok(alloc::vec::Vec::new());

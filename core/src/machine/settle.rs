@@ -80,7 +80,7 @@ impl<S: Storage> ClientMachine<S> {
         let Some(token) = message.token else {
             return Poll::Ready(Err(Failure::new(Cause::Argument(Argument::Unlocked))));
         };
-        if let Err(argument) = disposition.validate() {
+        if let Err(argument) = disposition.validate::<S>() {
             return Poll::Ready(Err(Failure::new(Cause::Argument(argument))));
         }
         let in_session = message.origin.in_session;

@@ -62,6 +62,10 @@ pub enum Argument {
     Properties,
     /// The reason of a dead letter.
     DeadLetterReason,
+    /// An application property, of a message or that a settlement changes: its name or its value.
+    ApplicationProperty,
+    /// All properties and annotations of a message together.
+    MessageHeader,
     /// The description of a dead letter.
     DeadLetterDescription,
     /// The storage's room for what is sent.
@@ -104,6 +108,8 @@ impl Argument {
             Self::DeadLetterReason => "the dead-letter reason has more than 4096 characters",
             Self::DeadLetterDescription => "the dead-letter description has more than 4096 characters",
             Self::Storage => "the request is larger than `message` of fixed storage",
+            Self::ApplicationProperty => "the name or the value of a property has more than 32768 bytes",
+            Self::MessageHeader => "properties and annotations take more than 65536 bytes",
             #[cfg(feature = "serde")]
             Self::SessionState => "the session's state is not JSON of this type",
         }

@@ -211,6 +211,7 @@ impl<S: Storage> MessageBatch<S> {
         message.validate_for::<S>().map_err(BatchError::Invalid)?;
         let start = self.size_in_bytes();
         let size = measure(message);
+        message.validate_sizes::<S>(size).map_err(BatchError::Invalid)?;
         let result = self.append(message, size);
         let end = self.size_in_bytes();
         if result.is_ok() && end <= self.limit && self.count < MAX_BATCH_COUNT {

@@ -2,7 +2,9 @@
 
 use super::argument::{Argument, is_longer};
 use super::key::{DEAD_LETTER_ERROR_DESCRIPTION, DEAD_LETTER_REASON};
+use super::property::is_too_long;
 use crate::engine::OutcomeKind;
+use crate::storage::Storage;
 use crate::wire::messaging::{self, Modified, Rejected};
 use crate::wire::performative::ErrorCondition;
 use crate::wire::{Encode, Map, Sink, Symbol, Value};
@@ -155,11 +157,14 @@ impl<'a> DeadLetterOptions<'a> {
 pub(crate) const MAX_DEAD_LETTER_TEXT: usize = 4_096;
 
 impl Disposition<'_> {
-    /// Checks what the service would refuse.
+    /// Checks what the service would refuse: of the properties, where the storage checks.
     ///
     /// # Errors
     /// The text that is too long.
-    pub(crate) fn validate(&self) -> Result<(), Argument> {
+    pub(crate) fn validate<S: Storage>(&self) -> Result<(), Argument> {
+        if S::CHECKS && self.properties().iter().any(|(name, value)| is_too_long(name, value)) {
+            return Err(Argument::ApplicationProperty);
+        }
         let Self::DeadLetter(DeadLetterOptions { reason, description, .. }) = self else { return Ok(()) };
         let texts = [(reason, Argument::DeadLetterReason), (description, Argument::DeadLetterDescription)];
         for (text, argument) in texts {
@@ -176,13 +181,13 @@ pub(crate) struct Entries<'a>(pub(crate) Disposition<'a>);
 
 impl Entries<'_> {
     pub(crate) fn count(&self) -> usize {
-        match self.0 {
-            Disposition::Complete => 0,
-            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties.len(),
-            Disposition::DeadLetter(DeadLetterOptions { reason, description, properties }) => {
-                usize::from(reason.is_some()) + usize::from(description.is_some()) + properties.len()
+        let texts = match self.0 {
+            Disposition::DeadLetter(DeadLetterOptions { reason, description, .. }) => {
+                usize::from(reason.is_some()) + usize::from(description.is_some())
             }
-        }
+            _ => 0,
+        };
+        texts + self.0.properties().len()
     }
 }
 
@@ -192,19 +197,14 @@ impl Encode for Entries<'_> {
             Symbol::new(key).encode(sink);
             value.encode(sink);
         };
-        let properties = match self.0 {
-            Disposition::Complete => &[][..],
-            Disposition::Abandon { properties } | Disposition::Defer { properties } => properties,
-            Disposition::DeadLetter(DeadLetterOptions { reason, description, properties }) => {
-                for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
-                    if let Some(text) = text {
-                        put(key, &Value::String(text));
-                    }
+        if let Disposition::DeadLetter(DeadLetterOptions { reason, description, .. }) = self.0 {
+            for (key, text) in [(DEAD_LETTER_REASON, reason), (DEAD_LETTER_ERROR_DESCRIPTION, description)] {
+                if let Some(text) = text {
+                    put(key, &Value::String(text));
                 }
-                properties
             }
-        };
-        for (key, value) in properties {
+        }
+        for (key, value) in self.0.properties() {
             put(key, value);
         }
     }
@@ -218,6 +218,15 @@ impl core::fmt::Display for Disposition<'_> {
 }
 
 impl<'a> Disposition<'a> {
+    /// The application properties to change.
+    const fn properties(&self) -> Properties<'a> {
+        match *self {
+            Self::Complete => &[],
+            Self::Abandon { properties } | Self::Defer { properties } => properties,
+            Self::DeadLetter(DeadLetterOptions { properties, .. }) => properties,
+        }
+    }
+
     /// What becomes of the message, in a word.
     ///
     /// # Examples

@@ -5,6 +5,7 @@ use super::key::{
     LOCK_TOKEN, LOCKED_UNTIL, MESSAGE_STATE, PARTITION_ID, PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, SEQUENCE_NUMBER,
     VIA_PARTITION_KEY,
 };
+use super::property::is_too_long;
 use crate::wire::{Map, MapWriter, Value};
 use core::fmt;
 
@@ -151,6 +152,17 @@ impl<'a> Entries<'a> {
     #[cfg(feature = "alloc")]
     pub(super) const fn is_slice(&self) -> bool {
         matches!(self.0, Source::Listed(_))
+    }
+
+    /// Whether the name or the value of a property is too long.
+    pub(super) fn has_too_long(&self) -> bool {
+        match self.0 {
+            Source::Listed(entries) => entries.iter().any(|(name, value)| is_too_long(name, value)),
+            Source::Map(map, _) => map
+                .iter()
+                .map_while(Result::ok)
+                .any(|(key, value)| is_too_long(key.as_str().unwrap_or_default(), &value)),
+        }
     }
 
     /// Gives out the entries with their keys; `key` makes the key of a name.

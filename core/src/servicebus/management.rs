@@ -4,7 +4,7 @@
 use super::disposition::{DeadLetterOptions, Disposition};
 use super::failure::{Cause, Failure};
 use super::lock_token::LockToken;
-use super::message::MessageRef;
+use super::message::{InvalidMessage, MessageRef};
 use super::rule::RuleRef;
 use crate::storage::{Payload, Storage};
 use crate::time::Timestamp;
@@ -78,7 +78,7 @@ requests! {
     /// Messages for later. Each has a message id and its time.
     Schedule<'a> = "com.microsoft:schedule-message", doubles {
         /// The messages.
-        messages: &'a [MessageRef<'a>],
+        messages: &'a [Measured<'a>],
     } |request, map| {
         put_messages(map.key("messages"), request.messages);
     }
@@ -251,17 +251,33 @@ fn put_tokens(sink: &mut Sink<'_>, tokens: &[LockToken]) {
     sink.end(mark, Compound::Array, tokens.len());
 }
 
+/// A message and the bytes that it is encoded in.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    message: MessageRef<'a>,
+    size: usize,
+}
+
+impl<'a> Measured<'a> {
+    /// A message whose properties are not too large, where the storage checks.
+    pub(crate) fn new<S: Storage>(message: MessageRef<'a>) -> Result<Self, InvalidMessage> {
+        let size = measure(&message);
+        message.validate_sizes::<S>(size)?;
+        Ok(Self { message, size })
+    }
+}
+
 /// The list of messages to schedule.
-fn put_messages(sink: &mut Sink<'_>, messages: &[MessageRef<'_>]) {
+fn put_messages(sink: &mut Sink<'_>, messages: &[Measured<'_>]) {
     let mark = sink.begin();
-    for message in messages {
+    for Measured { message, size } in messages {
         let mut map = MapWriter::begin(sink);
         map.put("message-id", message.message_id.unwrap_or(MessageId::String("")));
         map.put_if("session-id", message.session_id);
         map.put_if("partition-key", message.partition_key);
         map.put_if("via-partition-key", message.transaction_partition_key);
         let embedded = map.key("message");
-        put_binary_head(embedded, measure(message));
+        put_binary_head(embedded, *size);
         message.encode(embedded);
         map.end();
     }

@@ -5,11 +5,12 @@ use super::argument::{Argument, is_longer};
 use super::body::Body;
 use super::entries::Entries;
 use super::key::{PARTITION_KEY, SCHEDULED_ENQUEUE_TIME, TRACEPARENT, TRACESTATE, VIA_PARTITION_KEY};
+use super::property::{MAX_HEADER, MAX_PROPERTY};
 use crate::storage::Storage;
 use crate::time::{Duration, Millis, Timestamp};
 use crate::wire::message::section;
 use crate::wire::messaging::{Header, MessageId, Properties, put_section};
-use crate::wire::{Encode, MapWriter, Sink, Symbol, Value};
+use crate::wire::{Encode, MapWriter, Sink, Symbol, Value, measure};
 use core::fmt;
 use core::ops::Range;
 
@@ -202,7 +203,8 @@ impl<'a> MessageRef<'a> {
         with_footer, footer, such as "checksum";
     }
 
-    /// Checks what the service would refuse, before it travels.
+    /// Checks what the service would refuse, before it travels. A send checks the sizes of properties besides, when the
+    /// message is encoded.
     ///
     /// # Errors
     /// The field that is wrong.
@@ -233,6 +235,27 @@ impl<'a> MessageRef<'a> {
     /// The check before a send. In fixed storage, which has no room for more code in every send, that of the ids.
     pub(crate) fn validate_for<S: Storage>(&self) -> Result<(), InvalidMessage> {
         if S::CHECKS { self.validate() } else { self.validate_ids() }
+    }
+
+    /// Checks the sizes of the properties of a message that is encoded in so many bytes, where the storage checks. One
+    /// that is no larger than a property may be is not read again.
+    #[inline]
+    pub(crate) fn validate_sizes<S: Storage>(&self, encoded: usize) -> Result<(), InvalidMessage> {
+        if S::CHECKS && encoded > MAX_PROPERTY { self.validate_large(encoded) } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn validate_large(&self, encoded: usize) -> Result<(), InvalidMessage> {
+        let header = encoded.saturating_sub(measure(&self.body));
+        if header <= MAX_PROPERTY {
+            return Ok(());
+        }
+        let trace = [self.traceparent, self.tracestate];
+        if self.properties.has_too_long() || trace.into_iter().flatten().any(|text| text.len() > MAX_PROPERTY) {
+            return Err(InvalidMessage::PropertyTooLarge);
+        }
+        if header > MAX_HEADER { Err(InvalidMessage::HeaderTooLarge) } else { Ok(()) }
     }
 
     fn validate_ids(&self) -> Result<(), InvalidMessage> {
@@ -421,6 +444,12 @@ pub enum InvalidMessage {
     TimeToLive,
     /// The time to enqueue at is outside the years 1 to 9999, which are all that the service's calendar has.
     ScheduledEnqueueTime,
+    /// The name or the value of an application property has more than 32 KiB. The service's documents say so, and it was
+    /// seen to refuse a value of 32,786 bytes; where between the two its limit is, is not known.
+    PropertyTooLarge,
+    /// All but the body takes more than 64 KiB. The service's documents say so, and errors that it sent name 65,536
+    /// bytes. It counts in an encoding of its own and adds what it sets itself, so that it may refuse a little less.
+    HeaderTooLarge,
 }
 
 impl fmt::Display for InvalidMessage {
@@ -430,6 +459,8 @@ impl fmt::Display for InvalidMessage {
             Self::PartitionKeyMismatch => f.write_str(Argument::PartitionKeyMismatch.words()),
             Self::TimeToLive => f.write_str(Argument::TimeToLive.words()),
             Self::ScheduledEnqueueTime => f.write_str(Argument::ScheduledEnqueueTime.words()),
+            Self::PropertyTooLarge => f.write_str(Argument::ApplicationProperty.words()),
+            Self::HeaderTooLarge => f.write_str(Argument::MessageHeader.words()),
         }
     }
 }

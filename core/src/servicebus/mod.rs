@@ -26,6 +26,7 @@ pub(crate) mod name;
 pub(crate) mod owned_message;
 #[cfg(feature = "alloc")]
 mod owned_rule;
+mod property;
 pub(crate) mod reason;
 pub(crate) mod received;
 pub(crate) mod retry;
