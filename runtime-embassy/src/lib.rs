@@ -92,6 +92,9 @@ pub use wake::within;
 /// `transactions`, `begin_transaction`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`,
 /// `set_connection_string`, `last_description`, `close`.
 ///
+/// The entity of a connection string with `EntityPath` is
+/// [`ConnectionString::entity_path`](servicebus_core::servicebus::ConnectionString).
+///
 /// # Examples
 ///
 /// ```

@@ -1,12 +1,14 @@
 //! What a call is given and cannot use is refused by name, before it costs a connection.
 
 use crate::stage::{MINUTE, SECOND, Small, play, world};
+use servicebus_core::client::administration::{AdministrationClient, AdministrationOptions};
 use servicebus_core::client::{
     Client, Error, ErrorKind, ErrorOutcome, ProcessorOptions, ReceiverOptions, SenderOptions, SessionProcessorOptions,
 };
 use servicebus_core::machine::Settings;
+use servicebus_core::servicebus::administration::{self, AccessRights, AuthorizationRule};
 use servicebus_core::servicebus::{
-    Argument, AsMessage, BatchError, DeadLetterOptions, Entity, InvalidMessage, Message, MessageRef,
+    Argument, AsMessage, BatchError, ConnectionString, DeadLetterOptions, Entity, InvalidMessage, Message, MessageRef,
     RetryPolicy, RuleFilterRef, RuleRef,
 };
 use servicebus_core::storage::{Heap, Storage};
@@ -204,6 +206,112 @@ fn properties_that_are_too_large_are_refused_c6() {
         client.close().await;
     });
 }
+
+/// Clients of a connection string that is for the queue `q`, or for the topic of this name.
+fn play_bound(path: &'static str, scene: impl AsyncFnOnce(World, Client<Simulated<Heap>>) + 'static) {
+    let world = world(QueueDescription::default());
+    play(&world, async move |world| {
+        let client = world.client_with(bound(&world, path));
+        scene(world.clone(), client.clone()).await;
+        client.close().await;
+    });
+}
+
+fn bound<S: Storage<Literal: From<String>>>(world: &World, path: &str) -> Settings<S> {
+    let mut settings = world.settings::<S>();
+    let text = format!("{};EntityPath={path}", settings.connection_string.as_ref());
+    settings.connection_string = text.into();
+    settings
+}
+
+#[test]
+fn a_connection_string_for_one_entity_leads_to_no_other() {
+    play_bound("Q", async |world, client| {
+        let orders = client.entity().expect("it is for one");
+        assert_eq!(orders, Entity::queue("q"));
+        for name in ["other", "q/2", "q2", "t/Subscriptions/q"] {
+            assert_eq!(refused(client.sender(name)), Argument::EntityPath, "{name}");
+            assert_eq!(refused(client.receiver(name)), Argument::EntityPath, "{name}");
+            assert_eq!(refused(client.transactions(name)), Argument::EntityPath, "{name}");
+            assert_eq!(refused(client.list_sessions(name, None).await), Argument::EntityPath, "{name}");
+            assert_eq!(refused(client.accept_next_session(name, SECOND).await), Argument::EntityPath, "{name}");
+            assert_eq!(refused(client.rule_manager(name).list().await), Argument::EntityPath, "{name}");
+            let processor = client.processor(name, ProcessorOptions::new());
+            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityPath, "{name}");
+            let processor = client.session_processor(name, SessionProcessorOptions::new());
+            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityPath, "{name}");
+        }
+        let error = client.sender("other").unwrap_err();
+        assert_eq!(error.to_string(), "other: the connection string is for another entity: Q");
+        assert_eq!(world.connections_opened(), 0, "nothing was sent");
+
+        client.sender(&orders).unwrap().send("x").await.unwrap();
+        let receiver = client.receiver("q").unwrap();
+        let message = receiver.next().await.unwrap();
+        receiver.dead_letter(&message, DeadLetterOptions::new()).await.unwrap();
+        client.receiver(orders.dead_letter()).unwrap().next().await.unwrap();
+    });
+    play_bound("t", async |_, client| {
+        for of_topic in [Entity::subscription("T", "s"), Entity::queue("t"), Entity::queue("t/subscriptions/s")] {
+            assert!(client.receiver(of_topic.clone()).is_ok(), "{of_topic}");
+        }
+        assert_eq!(refused(client.receiver(Entity::subscription("q", "t"))), Argument::EntityPath);
+    });
+    // For the whole namespace, and where tokens come from elsewhere.
+    play_offline(async |world, client| {
+        assert_eq!(client.entity(), None);
+        let client = world.client_with(bound::<Heap>(&world, "q").with_external_tokens());
+        assert_eq!(client.entity(), None);
+        assert!(client.sender("other").is_ok());
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_key_is_exchanged_for_one_of_the_same_entity() {
+    play_bound("q", async |world, client| {
+        let text = |path| bound::<Heap>(&world, path).connection_string;
+        let error = client.set_connection_string(text("other")).unwrap_err();
+        assert!(error.to_string().contains("another entity"), "{error}");
+        assert_eq!(refused(Err::<(), _>(error)), Argument::ConnectionString);
+        client.set_connection_string(text("Q")).unwrap();
+        // One for the whole namespace leads everywhere.
+        client.set_connection_string(world.settings::<Heap>().connection_string).unwrap();
+        assert!(client.sender("other").is_ok());
+        client.set_connection_string(text("other")).unwrap();
+        assert_eq!(refused(client.sender("q")), Argument::EntityPath);
+    });
+}
+
+/// By the key of a queue alone: requests are signed for that.
+#[test]
+fn the_key_of_an_entity_administers_it() {
+    let world = world(QueueDescription::default());
+    play(&world, async |world| {
+        let rights = [AccessRights::Manage, AccessRights::Send, AccessRights::Listen];
+        let rule = AuthorizationRule::new("own", rights).with_keys(KEY, KEY);
+        let queue = administration::QueueDescription::new("mine").with_authorization_rules(vec![rule]);
+        world.administration().create(&queue).await.unwrap();
+        let host = "Endpoint=sb://localhost;UseDevelopmentEmulator=true";
+        let text = format!("{host};SharedAccessKeyName=own;SharedAccessKey={KEY};EntityPath=mine");
+        let text = ConnectionString::parse(&text).unwrap();
+        let options = AdministrationOptions::new().with_seed(1);
+        let admin = AdministrationClient::from_connection_string(&text, options, world.http(), world.runtime::<Heap>());
+        let mut mine = admin.get_queue("mine").await.unwrap();
+        mine.max_delivery_count = 3;
+        admin.update(&mine).await.unwrap();
+        assert!(admin.get_queue("q").await.is_err());
+        let mut settings = world.settings::<Heap>();
+        settings.connection_string =
+            format!("{host};SharedAccessKeyName=own;SharedAccessKey={KEY};EntityPath=mine").into();
+        let client = world.client_with(settings);
+        client.sender(client.entity().unwrap()).unwrap().send("x").await.unwrap();
+        client.close().await;
+    });
+}
+
+/// The key of an entity of its own: base64 of 32 bytes.
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 #[test]
 fn a_connection_string_that_is_refused_says_why() {

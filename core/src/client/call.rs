@@ -35,9 +35,13 @@ pub(super) async fn request<R: Runtime>(
     asking.response.ok_or_else(|| Error::new(Failure::new(Cause::LinkLost), entity))
 }
 
-/// Refuses an entity that no address leads to, where the storage checks: it would cost a connection and a link.
-pub(super) fn check_entity<S: Storage>(entity: &Entity<S>) -> Result<(), Error<S>> {
-    if !S::CHECKS {
+/// Refuses an entity that no address leads to, or that the connection string is not for, where the storage checks: it
+/// would cost a connection and a link.
+pub(super) fn check_entity<R: Runtime>(
+    shared: &Access<R>,
+    entity: &Entity<StorageOf<R>>,
+) -> Result<(), Error<StorageOf<R>>> {
+    if !<StorageOf<R> as Storage>::CHECKS {
         return Ok(());
     }
     let address = entity.address();
@@ -45,13 +49,17 @@ pub(super) fn check_entity<S: Storage>(entity: &Entity<S>) -> Result<(), Error<S
     let refused = |why: &dyn fmt::Display| Failure::explained(Cause::Argument(Argument::EntityName), why);
     // A connection string where the name belongs: its key stays out of errors, also out of those of the service.
     let mut with_keys = names.filter(|name| may_hold_key(name)).peekable();
-    if with_keys.peek().is_none() {
-        return check_address(address).map_err(|why| Error::new(refused(&why), entity));
-    }
+    let named = with_keys.peek().is_none();
+    let error = |failure| if named { Error::new(failure, entity) } else { Error::of(failure) };
     if with_keys.any(names_key) {
-        return Err(Error::of(refused(&"a connection string is not the name of an entity")));
+        return Err(error(refused(&"a connection string is not the name of an entity")));
     }
-    check_address(address).map_err(|why| Error::of(refused(&why)))
+    check_address(address).map_err(|why| error(refused(&why)))?;
+    let refused = shared.with(|state| {
+        let path = state.machine.settings().entity_path().filter(|path| !address.is_of(path))?;
+        Some(Failure::explained(Cause::Argument(Argument::EntityPath), &path))
+    });
+    refused.map_or(Ok(()), |failure| Err(error(failure)))
 }
 
 /// A handle to a sender or receiver: with the last one dropped, it is closed in the background.
@@ -87,7 +95,7 @@ impl<R: Runtime> Endpoint<R> {
         entity: Entity<StorageOf<R>>,
         identifier: Option<LiteralOf<R>>,
     ) -> Result<Self, Error<StorageOf<R>>> {
-        check_entity(&entity)?;
+        check_entity(shared, &entity)?;
         let id = shared.change(|state| state.machine.add_endpoint(kind, entity.clone(), identifier));
         let id = id.map_err(|failure| Error::new(failure, &entity))?;
         Ok(Self { id, shared: handle::<R>(shared), entity, limit: None })
@@ -100,7 +108,7 @@ impl<R: Runtime> Endpoint<R> {
         session: &SessionChoice<StorageOf<R>>,
         accept_timeout: Option<u32>,
     ) -> Result<Self, Error<StorageOf<R>>> {
-        check_entity(&options.entity)?;
+        check_entity(shared, &options.entity)?;
         let kind = options.kind();
         let ReceiverOptions { entity, identifier, .. } = options;
         let id = shared.change(|state| {

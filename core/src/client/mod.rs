@@ -218,12 +218,54 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
         self.shared.with(|state| Text::cut(state.machine.last_description()))
     }
 
+    /// The queue or topic that the connection string is for: its `EntityPath`, which the portal adds where a key is that
+    /// of one entity. `None` for the whole namespace, and where tokens come from a credential.
+    ///
+    /// Such a client refuses every other entity, as the official SDKs do. What is below it is not another one: a
+    /// subscription of the topic, a dead-letter queue.
+    ///
+    /// On a board, [`ConnectionString::parse`] tells it, and other entities are left to the service to refuse.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use servicebus_core::client::{Client, ErrorKind};
+    /// # use servicebus_core::storage::Heap;
+    /// # servicebus_simulation::example_in_world(async |world| {
+    /// # let connect = |text: &str| {
+    /// #     let mut settings = world.settings::<Heap>();
+    /// #     settings.connection_string = text.into();
+    /// #     world.client_with(settings)
+    /// # };
+    /// # let key = servicebus_simulation::CONNECTION_STRING;
+    /// let client = connect(&format!("{key};EntityPath=orders"));
+    /// let orders = client.entity().ok_or("a connection string without EntityPath")?;
+    /// client.sender(&orders)?.send("two of the blue ones").await?;
+    /// client.receiver(orders.dead_letter())?;
+    ///
+    /// let error = client.sender("invoices").unwrap_err();
+    /// assert_eq!(error.to_string(), "invoices: the connection string is for another entity: orders");
+    /// # assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[cfg(feature = "alloc")]
+    #[doc(alias = "EntityPath")]
+    #[doc(alias = "entity_path")]
+    pub fn entity(&self) -> Option<Entity<S>>
+    where
+        S::Literal: for<'a> From<&'a str>,
+    {
+        self.shared.with(|state| state.machine.settings().entity_path().map(Entity::queue))
+    }
+
     /// A sender to a queue or topic, by its name or as [`SenderOptions`] say. It attaches in the background; the first
     /// send waits for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an identifier of more than 128
-    /// characters.
+    /// [`ErrorKind::Closed`], a full table of links ([`ErrorKind::Capacity`]), or an argument
+    /// ([`ErrorKind::InvalidArgument`]): a name that no entity has, an entity that the connection string
+    /// [is not for](Client::entity), an identifier of more than 128 characters.
     ///
     /// # Examples
     ///
@@ -348,7 +390,8 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
     /// connection goes where it leads. Tokens that the service has taken count until they are renewed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host.
+    /// [`ErrorKind::InvalidArgument`] for one that is not valid, or that is for another host or, by its `EntityPath`, for
+    /// another [entity](Client::entity) than the one before.
     ///
     /// # Examples
     ///

@@ -54,7 +54,7 @@ macro_rules! client_names {
         /// `transactions`, `begin_transaction`; sessions by `accept_session`, `accept_next_session`,
         /// `accept_non_exclusive_session`, `accept_next_non_exclusive_session`, `take_over_session`, `list_sessions`,
         /// `list_sessions_each`. Of the connection: `ready`, `state`, `state_changed`, `disconnect`,
-        /// `set_connection_string`, `last_description`, `close`.
+        /// `set_connection_string`, `entity`, `last_description`, `close`.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::*;")]

@@ -274,7 +274,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Client<R> {
         request: &dyn Request,
         until: Option<Instant>,
     ) -> Result<Response<S::Payload>, Error<S>> {
-        call::check_entity(entity)?;
+        call::check_entity(&self.shared, entity)?;
         call::request::<R>(&self.shared, None, entity, request, until).await
     }
 

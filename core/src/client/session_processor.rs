@@ -370,7 +370,7 @@ impl<R: Runtime<Storage = S>, S: Storage, F, O, C> SessionProcessor<R, F, O, C> 
         L: Launch<HandlerFuture<Fut>> + Launch<HandlerFuture<FutO>> + Launch<HandlerFuture<FutC>>,
     {
         // No session is ever accepted there: that is no outage to wait for.
-        check_entity(self.receiver.entity())?;
+        check_entity(&self.client.shared, self.receiver.entity())?;
         let pump = Pump {
             receiver: &self.receiver,
             control: &self.control,

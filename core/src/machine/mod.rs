@@ -61,7 +61,7 @@ mod tests;
 use crate::engine::{Capacity, Connection, EngineError};
 use crate::log::Span;
 use crate::random::Random;
-use crate::servicebus::Argument;
+use crate::servicebus::{Address, Argument};
 use crate::storage::{Features, RxOf, Spare, Storage, TxOf};
 use crate::time::{Instant, Timestamp};
 use core::fmt;
@@ -319,7 +319,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Exchanges the connection string: the next token and the next connection are made with it.
     ///
     /// # Errors
-    /// One that is not valid, or that is for another host.
+    /// One that is not valid, or that is for another host or, by its `EntityPath`, for another entity.
     ///
     /// # Examples
     ///
@@ -337,6 +337,13 @@ impl<S: Storage> ClientMachine<S> {
         let given = Settings { connection_string, ..self.settings.clone() };
         if given.parsed()?.host != self.settings.parsed()?.host {
             let why = "it is for another host than that of the client";
+            return Err(Failure::explained(Cause::Argument(Argument::ConnectionString), &why));
+        }
+        if S::CHECKS
+            && let (Some(new), Some(old)) = (given.entity_path(), self.settings.entity_path())
+            && !Address::parse(new).is_of(old)
+        {
+            let why = "it is for another entity than that of the client";
             return Err(Failure::explained(Cause::Argument(Argument::ConnectionString), &why));
         }
         self.settings = given;

@@ -243,6 +243,12 @@ impl<S: Storage> Settings<S> {
         S::Features::EXTERNAL_TOKENS && self.external_tokens
     }
 
+    /// The queue or topic that the connection string is for. Where tokens come from a credential, only the endpoint
+    /// counts.
+    pub(crate) fn entity_path(&self) -> Option<&str> {
+        self.parsed().ok()?.entity_path.filter(|_| !self.takes_tokens())
+    }
+
     /// The parsed connection string; only its endpoint where tokens come from a credential.
     pub(super) fn parsed(&self) -> Result<ConnectionString<'_>, Failure<S>> {
         let parsed = ConnectionString::parse_endpoint(self.connection_string.as_ref()).ok();

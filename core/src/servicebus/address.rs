@@ -150,6 +150,14 @@ fn strip_suffix<'a>(path: &'a str, suffix: &str) -> Option<&'a str> {
     if tail.eq_ignore_ascii_case(suffix) { head.strip_suffix('/') } else { None }
 }
 
+impl Address<'_> {
+    /// Whether it leads to the queue or topic of this path, or to what is below that: a subscription or a sub-queue. The
+    /// service does not tell cases apart.
+    pub(crate) fn is_of(&self, path: &str) -> bool {
+        Address::parse(self.entity).entity.eq_ignore_ascii_case(Address::parse(path).entity)
+    }
+}
+
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.entity)?;

@@ -28,6 +28,8 @@ pub enum Argument {
     HostName,
     /// The name of the queue, topic or subscription.
     EntityName,
+    /// The entity that the connection string is for, beside another one.
+    EntityPath,
     /// The name of a rule.
     RuleName,
     /// The SQL expression of a rule's filter or action.
@@ -60,12 +62,12 @@ pub enum Argument {
     OtherEntity,
     /// The properties that a settlement changes.
     Properties,
-    /// The reason of a dead letter.
-    DeadLetterReason,
     /// An application property, of a message or that a settlement changes: its name or its value.
     ApplicationProperty,
     /// All properties and annotations of a message together.
     MessageHeader,
+    /// The reason of a dead letter.
+    DeadLetterReason,
     /// The description of a dead letter.
     DeadLetterDescription,
     /// The storage's room for what is sent.
@@ -89,6 +91,7 @@ impl Argument {
             Self::ConnectionString => "the connection string is not valid",
             Self::HostName => "the host name is not valid: 256 bytes at most",
             Self::EntityName => "the entity's name is not valid: 260 characters at most, a subscription's 50",
+            Self::EntityPath => "the connection string is for another entity",
             Self::RuleName => "the rule's name is not valid: 50 characters at most",
             Self::SqlExpression => "the SQL expression or action has more than 1024 characters",
             Self::TimeToLive => "time_to_live is shorter than a millisecond",
@@ -105,11 +108,11 @@ impl Argument {
             Self::OtherEntity => "the message is of another entity",
             Self::BeingSettled => "the message is being settled already",
             Self::Properties => "the properties are larger than the storage or a frame takes",
+            Self::ApplicationProperty => "the name or the value of a property has more than 32768 bytes",
+            Self::MessageHeader => "properties and annotations take more than 65536 bytes",
             Self::DeadLetterReason => "the dead-letter reason has more than 4096 characters",
             Self::DeadLetterDescription => "the dead-letter description has more than 4096 characters",
             Self::Storage => "the request is larger than `message` of fixed storage",
-            Self::ApplicationProperty => "the name or the value of a property has more than 32768 bytes",
-            Self::MessageHeader => "properties and annotations take more than 65536 bytes",
             #[cfg(feature = "serde")]
             Self::SessionState => "the session's state is not JSON of this type",
         }

@@ -65,7 +65,30 @@ pub struct ConnectionString<'a> {
     pub port: Option<u16>,
     /// Who connects.
     pub credential: ConnectionCredential<'a>,
-    /// The entity that the string is for.
+    /// The queue or topic that the string is for, where the key is that of one entity. A client on the heap refuses
+    /// others (`Client::entity`); of a client in fixed storage, the service does.
+    ///
+    /// # Examples
+    ///
+    /// On a board, where the names of entities are `&'static str`:
+    ///
+    /// ```
+    /// use servicebus_core::servicebus::ConnectionString;
+    /// # servicebus_core::fixed_storage! {
+    /// #     type Board { links: 4, deliveries: 4, receive: 512, transmit: 512, message: 512 }
+    /// # }
+    /// # servicebus_simulation::example_in_world(async |world| {
+    ///
+    /// const TEXT: &str = "Endpoint=sb://localhost;SharedAccessKeyName=RootManageSharedAccessKey;\
+    ///     SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;EntityPath=orders";
+    /// # let mut settings = world.settings::<Board>();
+    /// # settings.connection_string = TEXT;
+    /// # let client = world.client_with(settings);
+    /// let orders = ConnectionString::parse(TEXT)?.entity_path.ok_or("for the whole namespace")?;
+    /// client.sender(orders)?.send("two of the blue ones").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub entity_path: Option<&'a str>,
     /// Whether the endpoint is an emulator: plain TCP.
     pub use_development_emulator: bool,

@@ -1,8 +1,9 @@
 //! Where a namespace is managed.
 
+use super::resource::Resource;
 use crate::servicebus::ConnectionString;
 use crate::servicebus::connection_string::parse_endpoint;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 /// The management port of an emulator.
 ///
@@ -33,6 +34,8 @@ pub struct Endpoint {
     host: String,
     port: Option<u16>,
     tls: bool,
+    /// The queue or topic whose key the requests are signed with.
+    entity_path: Option<String>,
 }
 
 /// A port, unless it is the usual one of HTTPS or of AMQP.
@@ -55,14 +58,16 @@ impl Endpoint {
     pub fn new(host: impl Into<String>) -> Self {
         let host = host.into();
         match parse_endpoint(&host) {
-            Some((host, port)) => Self { host: host.into(), port: unusual(port), tls: true },
-            None => Self { host, port: None, tls: true },
+            Some((host, port)) => Self { host: host.into(), port: unusual(port), tls: true, entity_path: None },
+            None => Self { host, port: None, tls: true, entity_path: None },
         }
     }
 
     /// The endpoint of a connection string. With `UseDevelopmentEmulator=true` it is plain HTTP on the port that the
     /// string's endpoint names (`Endpoint=sb://localhost:5300;…`), or on [`EMULATOR_PORT`]; otherwise HTTPS on the
-    /// usual port, unless the string names another one that is not that of AMQP.
+    /// usual port, unless the string names another one that is not that of AMQP. Requests for the entity of an
+    /// `EntityPath` are signed for that entity, so that a key of its own will do; others are left to the service to
+    /// refuse.
     ///
     /// # Examples
     ///
@@ -79,7 +84,8 @@ impl Endpoint {
             (true, port) => Some(port.unwrap_or(EMULATOR_PORT)),
             (false, port) => unusual(port),
         };
-        Self { host: text.host.into(), port, tls: !text.use_development_emulator }
+        let entity_path = text.entity_path.map(Into::into);
+        Self { host: text.host.into(), port, tls: !text.use_development_emulator, entity_path }
     }
 
     /// With another port, for an emulator whose ports are not the usual ones.
@@ -158,6 +164,18 @@ impl Endpoint {
     /// ```
     pub fn audience(&self) -> String {
         alloc::format!("https://{}", self.authority())
+    }
+
+    /// What the token of a request is for: the queue or topic of the connection string where the path leads to that, or
+    /// below it.
+    pub(super) fn audience_of(&self, path: &str) -> String {
+        let below = self.entity_path.as_ref().and_then(|entity| {
+            let own = Resource::Entity(entity.clone()).to_string();
+            let (start, rest) = path.split_at_checked(own.len())?;
+            let is_below = rest.is_empty() || rest.starts_with("/subscriptions");
+            (is_below && start.eq_ignore_ascii_case(&own)).then(|| alloc::format!("{}/{entity}", self.audience()))
+        });
+        below.unwrap_or_else(|| self.audience())
     }
 
     /// The full address of an entity that messages are forwarded to; an address stays as it is.

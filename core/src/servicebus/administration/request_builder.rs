@@ -64,9 +64,11 @@ impl RequestBuilder {
     fn request(&self, method: Method, path_and_query: String) -> UnsignedRequest {
         let mut headers = Headers::new();
         headers.push("Accept", "application/atom+xml, application/xml");
+        let (path, _) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
+        let audience = self.endpoint.audience_of(path);
         UnsignedRequest {
             request: Request { method, path_and_query, headers, body: Vec::new() },
-            audience: self.endpoint.audience(),
+            audience,
             forward_to: None,
             forward_dead_lettered_messages_to: None,
         }

@@ -248,6 +248,32 @@ fn a_connection_string_says_how_the_namespace_is_managed() {
 }
 
 #[test]
+fn requests_for_the_entity_of_a_connection_string_are_signed_for_that() {
+    let text = "Endpoint=sb://h.example/;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=shop/Events";
+    let endpoint = Endpoint::from_connection_string(&ConnectionString::parse(text).unwrap());
+    let requests = RequestBuilder::new(endpoint, ApiVersion::V2021_05);
+    let (topic, subscription) = (String::from("shop/events"), String::from("audit"));
+    for (resource, path) in [
+        (Resource::Entity(topic.clone()), "/shop/Events"),
+        (Resource::Subscriptions { topic: topic.clone() }, "/shop/Events"),
+        (Resource::Subscription { topic: topic.clone(), name: subscription.clone() }, "/shop/Events"),
+        (Resource::Rule { topic, subscription, name: "r".into() }, "/shop/Events"),
+        (Resource::Entity("shop".into()), ""),
+        (Resource::Entity("shop/events/2".into()), ""),
+        (Resource::Entity("shop/events2".into()), ""),
+        (Resource::Topics, ""),
+        (Resource::Namespace, ""),
+    ] {
+        let mut audience = String::new();
+        let _ = requests.get(&resource).unwrap().sign(|of| {
+            audience = of.into();
+            String::new()
+        });
+        assert_eq!(audience, format!("https://h.example{path}"), "{resource}");
+    }
+}
+
+#[test]
 fn every_attempt_is_signed_for_the_namespace_and_for_targets_of_forwarding() {
     let options =
         CreateQueueOptions::new().with_forward_to("next").with_forward_dead_lettered_messages_to("https://other/dead");
