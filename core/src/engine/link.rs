@@ -76,7 +76,8 @@ pub(super) struct Link {
     pub(super) detach_received: bool,
     /// The peer asked us to drain (sender), or we asked the peer (receiver).
     pub(super) drain: bool,
-    /// The application has nothing more to send for the drain that the peer asked for.
+    /// The application has nothing more to send for the drain that the peer asked for. After our detach: the answer to
+    /// that was missing when it was looked for.
     pub(super) drained: bool,
     pub(super) flow_due: bool,
     pub(super) echo_due: bool,
@@ -405,17 +406,24 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Whether the peer has answered neither the attach of a link nor the detach that followed.
-    pub(crate) fn owes_both(&self) -> bool {
-        let owed = |link: &Link| link.detach_sent && !link.detach_received && !link.attach_received;
-        (0..self.links.end()).any(|at| self.links.get(LinkIndex::of(at)).is_some_and(owed))
+    /// Whether the peer has answered neither the attach of a link nor the detach that followed, and had not when this was
+    /// asked before.
+    pub(crate) fn owes_both(&mut self) -> Option<bool> {
+        let owed = |link: &&mut Link| link.detach_sent && !link.detach_received && !link.attach_received;
+        let mut known = None;
+        for at in 0..self.links.end() {
+            if let Some(link) = self.links.get_mut(LinkIndex::of(at)).filter(owed) {
+                known = known.max(Some(core::mem::replace(&mut link.drained, true)));
+            }
+        }
+        known
     }
 
     /// Detaches a link now, or with no more than its fault when an attach must go out first or the outbox is full.
     pub(super) fn detach_link(&mut self, at: LinkIndex, closed: bool, error: Option<&ErrorCondition<'_>>) {
         self.revoke_credit(at);
         let Some(found) = self.links.get_mut(at) else { return };
-        found.detach_sent = true;
+        (found.detach_sent, found.drained) = (true, false);
         let (handle, session, attached) = (u32::from(found.output_handle), found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let assembling = found.assembling;

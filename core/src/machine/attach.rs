@@ -169,9 +169,7 @@ impl<S: Storage> ClientMachine<S> {
             if self.gives_up_connection() {
                 return;
             }
-            if let Some(connection) = &mut self.connection {
-                let _ = connection.detach(link, true, None);
-            }
+            self.detach(link);
             self.endpoint_detached(place, clock, Attachment::Down, None);
             return;
         }

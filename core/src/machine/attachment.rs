@@ -3,7 +3,8 @@
 use crate::time::Millis;
 use core::fmt;
 
-/// How long the service may take to answer an attach before another one is sent; that of a session may take longer.
+/// How long the service may take to answer an attach before another one is sent, and a detach before that is noted; the
+/// attach of a session may take longer.
 pub(super) const ATTACH_ANSWER: Millis = Millis::from_secs(60);
 
 /// Whether a receiver locks messages or takes them at once.

@@ -1,7 +1,8 @@
 //! Closing: nothing stays locked at the service for something that is closed.
 // docs/evidence/invariants.md §1 row 4
 
-use super::attachment::{Attachment, ReceiveMode};
+use super::attachment::{ATTACH_ANSWER, Attachment, ReceiveMode};
+use super::calls::State;
 use super::credit::PATIENCE;
 use super::id::{EndpointId, OperationId};
 use super::links::{Gone, Sort};
@@ -102,11 +103,9 @@ impl<S: Storage> ClientMachine<S> {
         if releases {
             self.release_waiting(place);
         }
-        if let Some(connection) = &mut self.connection {
-            let _ = connection.detach(link, true, None);
-        }
+        self.detach(link);
         if late {
-            // The peer does not answer: it is dropped with the connection, or when the answer comes after all.
+            // The peer does not answer: the link keeps its place until it does, or the connection is given up for that.
             self.link_gone(place, Attachment::Down);
             let keeps = self.links.get(place).is_some_and(|endpoint| !endpoint.is_closing());
             if in_session && attached && keeps {
@@ -224,13 +223,15 @@ impl<S: Storage> ClientMachine<S> {
         self.link_up.is_closing()
     }
 
-    /// Closes the connection once no endpoint is left.
+    /// Closes the connection once no endpoint is left. Before that, the answers to detaches are looked for in their time.
     pub(super) fn advance_close(&mut self, clock: Clock) {
         if let Some(connection) = &mut self.connection
             && self.link_up.closes(self.links.len() > 0, self.links.count(Sort::Linked) > 0)
         {
             connection.close(None);
-            self.timers.start(Timer::Client, client::CLOSE, clock.now, PATIENCE);
+            self.timers.start(Timer::Client, client::ANSWER, clock.now, PATIENCE);
+        } else if self.detaches && self.timers.get(Timer::Client, client::ANSWER).is_none() {
+            self.timers.start(Timer::Client, client::ANSWER, clock.now, ATTACH_ANSWER);
         }
     }
 }

@@ -306,7 +306,7 @@ impl<S: Storage> ClientMachine<S> {
         self.notice_watchers();
         // Credentials are asked only while there is a connection: a pending answer is dropped.
         self.timers.stop(Timer::Client, client::CREDENTIAL);
-        self.timers.stop(Timer::Client, client::CLOSE);
+        self.timers.stop(Timer::Client, client::ANSWER);
         self.due = true;
         if self.link_up.is_closing() || left {
             self.notice_all();

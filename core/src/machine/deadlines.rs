@@ -1,9 +1,10 @@
 //! Deadlines that have passed: each is handed to the part that set it.
 
+use super::attachment::ATTACH_ANSWER;
 use super::backoff::Backoff;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
-use crate::engine::Connection;
+use crate::engine::{Connection, LinkId};
 use crate::storage::{Features, Storage};
 use crate::time::{Duration, Instant};
 
@@ -80,12 +81,7 @@ impl<S: Storage> ClientMachine<S> {
                 Timer::Call => self.call_timer(entry, clock),
                 Timer::Client if entry == client::OPENING => self.opening_expired(clock),
                 Timer::Client if entry == client::CREDENTIAL => self.credential_expired(),
-                // The peer does not answer our close.
-                Timer::Client => {
-                    if let Some(connection) = &mut self.connection {
-                        connection.handle_disconnect();
-                    }
-                }
+                Timer::Client => self.answer_missing(clock),
                 Timer::Channel => self.channel_timer(entry, clock),
                 Timer::ChannelIdle => self.channel_idle(entry, clock),
                 Timer::Request => self.request_expired(entry, clock),
@@ -115,10 +111,36 @@ impl<S: Storage> ClientMachine<S> {
         self.drop_connection("the connection was not open in the time of an attempt");
     }
 
+    /// The peer has not answered our close; or it is time to see whether it has answered attaches or their detaches. Where
+    /// neither is answered still, the connection goes: such a link keeps its place.
+    fn answer_missing(&mut self, clock: Clock) {
+        let Some(connection) = &mut self.connection else { return };
+        if self.link_up.close_sent() {
+            return connection.handle_disconnect();
+        }
+        let owed = connection.owes_both();
+        self.detaches = owed.is_some();
+        match owed {
+            Some(true) => self.drop_connection("links are not answered"),
+            Some(false) => self.timers.start(Timer::Client, client::ANSWER, clock.now, ATTACH_ANSWER),
+            None => {}
+        }
+    }
+
+    /// Detaches a link; whether it is answered is looked for in its time.
+    #[inline(never)]
+    pub(super) fn detach(&mut self, link: LinkId) {
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.detach(link, true, None);
+            self.detaches = true;
+            self.due = true;
+        }
+    }
+
     /// An attach was not answered in its time. The connection goes with it where another one was not either, nor its
     /// detach: a link keeps its place until that is answered, and with each one more there would be none left.
     pub(super) fn gives_up_connection(&mut self) -> bool {
-        let owes = self.connection.as_ref().is_some_and(Connection::owes_both);
+        let owes = self.connection.as_mut().is_some_and(|connection| connection.owes_both().is_some());
         if owes {
             self.drop_connection("links are not answered");
         }

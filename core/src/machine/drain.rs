@@ -142,8 +142,8 @@ impl<S: Storage> ClientMachine<S> {
     fn replace_link(&mut self, place: u32, clock: Clock) {
         let Some(endpoint) = self.links.get(place) else { return };
         log!(warn, "a link does not answer a drain: it is replaced", place = place);
-        if let (Some(link), Some(connection)) = (endpoint.link(), &mut self.connection) {
-            let _ = connection.detach(link, true, None);
+        if let Some(link) = endpoint.link() {
+            self.detach(link);
         }
         self.release_waiting(place);
         self.endpoint_detached(place, clock, Attachment::Down, None);

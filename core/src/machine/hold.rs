@@ -72,9 +72,7 @@ impl<S: Storage> ClientMachine<S> {
             Answer::Declined => {
                 // The link that came instead is unusable: an exclusive lock cannot be taken over, and none at all gives
                 // messages of any session.
-                if let Some(connection) = &mut self.connection {
-                    let _ = connection.detach(link, true, None);
-                }
+                self.detach(link);
                 self.give_up(place, &Failure::new(Cause::NotOffered(Offer::NonExclusiveSessions)));
                 false
             }

@@ -219,6 +219,11 @@ impl<S: Storage> LinkUp<S> {
         self.leaving = true;
     }
 
+    /// Whether our close was sent.
+    pub(super) fn close_sent(&self) -> bool {
+        self.close_sent
+    }
+
     /// Whether to close the connection now; true once. `has_any` and `used`: the client has senders or receivers, and
     /// some of them have links.
     pub(super) fn closes(&mut self, has_any: bool, used: bool) -> bool {

@@ -199,6 +199,8 @@ pub struct ClientMachine<S: Storage> {
     unused: bool,
     /// Transactions were asked for.
     transacts: bool,
+    /// The peer may owe the answer to a detach.
+    detaches: bool,
     /// The service's time.
     service_clock: ServiceClock<S::Features>,
     names: u32,
@@ -278,6 +280,7 @@ impl<S: Storage> ClientMachine<S> {
             names: 0,
             tags: 0,
             transacts: settings.spans_entities(),
+            detaches: false,
             service_clock: ServiceClock::default(),
             link_up: LinkUp::new(container, limits.sessions, settings.spans_entities(), settings.pipelined_opening),
             links: Links::new(limits.links),

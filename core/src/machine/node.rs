@@ -90,9 +90,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Detaches what there is of a channel's links.
     fn detach_node(&mut self, place: u32) {
         for link in self.channels.both(place).into_iter().flatten() {
-            if let Some(connection) = &mut self.connection {
-                let _ = connection.detach(link, true, None);
-            }
+            self.detach(link);
         }
     }
 
@@ -126,9 +124,7 @@ impl<S: Storage> ClientMachine<S> {
         let receiver = match self.attach_plain(&receiver_name, Role::Receiver, &address, &name) {
             Ok(receiver) => receiver,
             Err(error) => {
-                if let Some(connection) = &mut self.connection {
-                    let _ = connection.detach(sender, true, None);
-                }
+                self.detach(sender);
                 return Err(error);
             }
         };

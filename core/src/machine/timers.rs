@@ -30,8 +30,8 @@ pub(super) enum Timer {
 
 /// The entries of the client's own deadlines.
 pub(super) mod client {
-    /// The peer's answer to our close.
-    pub(in super::super) const CLOSE: u32 = 0;
+    /// The peer's answer to our close, and before that to our detaches.
+    pub(in super::super) const ANSWER: u32 = 0;
     /// The whole opening of the connection: transport, SASL, open and the first answer of `$cbs`.
     pub(in super::super) const OPENING: u32 = 1;
     /// The credential's answer.

@@ -1,7 +1,8 @@
 //! The whole opening of a connection ends with one attempt's time.
 
 use crate::scripted;
-use crate::stage::{MINUTE, SECOND, ending, observe, on_both_storages, policy, settings, settings_of, world};
+use crate::stage::{Ending, MINUTE, SECOND, ending, observe, on_both_storages, policy, settings, settings_of, world};
+use servicebus_core::client::Sender;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
 use servicebus_core::wire::frame::Protocol;
@@ -9,7 +10,7 @@ use servicebus_core::wire::performative::{Detach, Open, Performative, Role};
 use servicebus_core::wire::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
 use servicebus_core::wire::{Multiple, Symbol};
 use servicebus_emulator::broker::entities::QueueDescription;
-use servicebus_simulation::Server;
+use servicebus_simulation::{Server, Simulated, World};
 use servicebus_tests::engine::{Item, begin, frame, open, sasl_frame};
 use servicebus_tests::fault::Judge;
 use servicebus_tests::storages::Complete;
@@ -217,6 +218,14 @@ fn a_late_answer_is_that_of_its_attach<S: Complete>() {
     }
 }
 
+/// A call that needs a link to `node`.
+async fn call_to<S: Complete>(world: &World, node: &str, sender: &Sender<Simulated<S>>) -> Ending {
+    match node {
+        "q" => ending(world, MINUTE, sender.send(&MessageRef::new("x"))).await,
+        _ => ending(world, MINUTE, sender.cancel_scheduled(&[1])).await,
+    }
+}
+
 /// Nothing of links to `node` is answered in the first minutes, and everything else is.
 fn places_are_given_back<S: Complete>(node: &'static str) {
     let answers = Rc::new(Cell::new(false));
@@ -240,10 +249,7 @@ fn places_are_given_back<S: Complete>(node: &'static str) {
         for minute in 0..30 {
             // More than a board has places for.
             answered.set(minute == 29);
-            let called = match node {
-                "q" => ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await,
-                _ => ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await,
-            };
+            let called = call_to(&world, node, &sender).await;
             assert!(called.is_some_and(|(took, _)| took <= SECOND * 3), "{node} {minute}: {called:?}");
             let other = client.sender("other").unwrap();
             let sent = ending(&world, MINUTE, other.send(&MessageRef::new("x"))).await;
@@ -253,11 +259,7 @@ fn places_are_given_back<S: Complete>(node: &'static str) {
         }
         // One that was attached while nothing was answered may have to be given up first.
         for _ in 0..3 {
-            let called = match node {
-                "q" => ending(&world, MINUTE, sender.send(&MessageRef::new("x"))).await,
-                _ => ending(&world, MINUTE, sender.cancel_scheduled(&[1])).await,
-            };
-            if matches!(called, Some((_, Ok(())))) {
+            if matches!(call_to(&world, node, &sender).await, Some((_, Ok(())))) {
                 return dials.get();
             }
             world.sleep(MINUTE).await;
@@ -316,8 +318,64 @@ fn links_that_are_never_answered_keep_no_places<S: Complete>() {
     }
 }
 
+/// The dials of a client that closes its senders a while after a link to `node` was asked for, whose attach is not
+/// answered, and whether the detach is.
+fn closed_before_the_answer<S: Complete>(node: &'static str, wait: Duration, detaches: bool) -> u32 {
+    let answers = Rc::new(Cell::new(false));
+    let answered = Rc::clone(&answers);
+    let script = move |server: &mut scripted::Server, item: &Item<'_>| match item {
+        Item::Frame(_, Performative::Attach(attach), _) => {
+            !answers.get() && server.link(attach.handle).is_some_and(|link| link.address == node)
+        }
+        Item::Frame(_, Performative::Detach(detach), _) => {
+            match server.link(detach.handle).filter(|link| link.address == node) {
+                // The answer to the attach comes first.
+                Some(link) if detaches => server.accept(&link, 0),
+                Some(_) => return true,
+                None => {}
+            }
+            false
+        }
+        _ => false,
+    };
+    observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let other = client.sender("other").unwrap();
+        let healthy = async |times: u32| {
+            for _ in 0..times {
+                other.send(&MessageRef::new("x")).await.expect("its link is well");
+                world.sleep(SECOND * 10).await;
+            }
+        };
+        healthy(1).await;
+        for _ in 0..2 {
+            let sender = client.sender("q").unwrap();
+            let called = call_to(&world, node, &sender).await;
+            assert!(called.is_some_and(|(took, result)| took <= SECOND * 3 && result.is_err()), "{called:?}");
+            world.sleep(wait).await;
+            sender.close().await;
+        }
+        // No other link is asked for.
+        healthy(13).await;
+        answered.set(true);
+        let again = call_to(&world, node, &client.sender("q").unwrap()).await;
+        assert!(matches!(again, Some((_, Ok(())))), "{node}, after {wait:?}: {again:?}");
+        dials.get()
+    })
+}
+
+fn closed_links_come_to_an_end<S: Complete>() {
+    for node in ["q", "q/$management"] {
+        for wait in [Duration::ZERO, SECOND * 20] {
+            assert_eq!(closed_before_the_answer::<S>(node, wait, false), 2, "{node}, closed after {wait:?}");
+            assert_eq!(closed_before_the_answer::<S>(node, wait, true), 1, "{node}, {wait:?}: its detach is answered");
+        }
+    }
+}
+
 on_both_storages! {
     a_close_beside_an_unanswered_attach_keeps_the_connection => a_close_keeps_the_connection;
+    a_link_that_is_closed_before_its_attach_is_answered_comes_to_an_end => closed_links_come_to_an_end;
     a_late_answer_to_an_attach_is_not_taken_for_another => a_late_answer_is_that_of_its_attach;
     links_whose_attach_and_detach_are_never_answered_keep_no_places => links_that_are_never_answered_keep_no_places;
     a_node_whose_attach_is_never_answered_is_attached_again => a_node_is_attached_again;
