@@ -199,7 +199,7 @@ impl<R: Runtime> Progress<'_, R> {
             };
             let endpoint = attempt.endpoint();
             let (shared, until) = (self.pending.shared, self.turn.until);
-            self.uncertain |= failure.is_uncertain();
+            self.uncertain |= failure.uncertain;
             let again = self.failed.as_mut().filter(|_| !self.uncertain || !attempt.doubles());
             let wait = again.and_then(|failed| start_wait::<R>(shared, endpoint, failed, &failure, until));
             if wait.is_none() {

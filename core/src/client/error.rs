@@ -224,7 +224,7 @@ impl<S: Storage> Error<S> {
     /// # });
     /// ```
     pub fn outcome(&self) -> ErrorOutcome {
-        if self.failure().is_uncertain() { ErrorOutcome::Unknown } else { ErrorOutcome::NotSent }
+        if self.failure().uncertain { ErrorOutcome::Unknown } else { ErrorOutcome::NotSent }
     }
 
     /// The path of the queue, topic or subscription; `None` where there is none, and in fixed storage.

@@ -464,8 +464,9 @@ impl<S: Storage> Calls<S> {
         }
     }
 
-    /// Takes a sender or receiver that is gone from its calls; those that wait for nothing else fail.
-    pub(super) fn leave(&mut self, endpoint: u32, failure: &Failure<S>) {
+    /// Takes a sender or receiver that is gone from its calls; those that wait for nothing else fail with what `failure`
+    /// returns.
+    pub(super) fn leave(&mut self, endpoint: u32, failure: impl Fn(&State<S>) -> Failure<S>) {
         while let Some(place) = self.first(endpoint) {
             self.unchain(place);
             if let Some(call) = self.calls.get_mut(place) {
@@ -474,10 +475,10 @@ impl<S: Storage> Calls<S> {
                 call.row = Row::Others;
             }
             match self.state_at(place) {
-                Some(State::Done(_) | State::Requested(_)) => self.notice(place),
-                state => {
-                    let uncertain = matches!(state, Some(State::Sent(_)));
-                    self.end(place, Err(Failure { uncertain, ..failure.clone() }));
+                Some(State::Done(_) | State::Requested(_)) | None => self.notice(place),
+                Some(state) => {
+                    let failure = failure(state);
+                    self.end(place, Err(failure));
                 }
             }
         }
@@ -599,7 +600,7 @@ mod tests {
         let close = calls.begin(None).unwrap();
         calls.follow(close, 5);
         assert_eq!(noticed(&mut calls), [2]);
-        calls.leave(5, &Failure::new(Cause::Closed));
+        calls.leave(5, |_| Failure::new(Cause::Closed));
         assert!(!calls.has_any(5));
         assert_eq!(noticed(&mut calls), [0, 1, 2, 3], "all have news");
         let ended =

@@ -140,7 +140,12 @@ impl<S: Storage> ClientMachine<S> {
             self.session_locks.release(lock);
         }
         self.release(token, User::Link);
-        self.calls.leave(place, &Failure::new(Cause::Closed));
+        let (connection, channels) = (self.connection.as_ref(), &self.channels);
+        let closed = |state: &State<S>| Failure {
+            uncertain: Self::may_be_done(connection, channels, state),
+            ..Failure::new(Cause::Closed)
+        };
+        self.calls.leave(place, closed);
         self.due = true;
     }
 

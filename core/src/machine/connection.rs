@@ -200,13 +200,16 @@ impl<S: Storage> ClientMachine<S> {
         if cause == Cause::DriverStopped {
             log!(warn, "the driver was dropped before the client was closed");
         }
+        let (connection, channels) = (self.connection.as_ref(), &self.channels);
+        self.calls.fail_all(|state| Failure {
+            uncertain: Self::may_be_done(connection, channels, state),
+            ..Failure::new(cause)
+        });
         self.connection = None;
         self.span = Span::default();
         if S::Features::LOCK_RENEWAL {
             self.release_renewals();
         }
-        let channels = &self.channels;
-        self.calls.fail_all(|state| Failure { uncertain: Self::may_be_done(channels, state), ..Failure::new(cause) });
         for place in 0..self.links.end() {
             self.drop_endpoint(place);
         }
@@ -243,7 +246,8 @@ impl<S: Storage> ClientMachine<S> {
         if self.connection.is_some() {
             self.link_up.ended_opening();
         }
-        let keeps = self.retire();
+        // Until all that it is news for has it, the connection tells of which messages something was written.
+        let keeps = self.has_remains();
         let loss = self.link_up.lost(clock, failure, &self.settings.retry, &mut self.random);
         let Loss { failure, lasted, left, gave_up, .. } = loss;
         let connection = self.link_up.epoch();
@@ -270,7 +274,7 @@ impl<S: Storage> ClientMachine<S> {
         while let Some(place) = self.links.next_active() {
             let Some(endpoint) = self.links.get(place) else { continue };
             let (was_up, in_session, closing) = (endpoint.is_up(), endpoint.is_session(), endpoint.is_closing());
-            let leaves = endpoint.leaves(self.retired.kept().filter(|_| keeps), true);
+            let leaves = endpoint.leaves(self.connection.as_ref().filter(|_| keeps), true);
             let link = self.link_gone(place, leaves);
             if closing {
                 self.drop_endpoint(place);
@@ -300,6 +304,7 @@ impl<S: Storage> ClientMachine<S> {
             }
             self.links.mark(place);
         }
+        self.retire(keeps);
         self.tokens.handle_disconnected(&mut self.timers);
         // For calls that time out while they wait for the next connection.
         self.link_up.keep_error(failure);
@@ -313,18 +318,20 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Drops the connection except for presettled messages that no call has taken yet; returns whether there are any.
+    /// Drops the connection, or `keeps` it for the presettled messages on it that no call has taken yet.
     #[inline(never)]
-    fn retire(&mut self) -> bool {
+    fn retire(&mut self, keeps: bool) {
         if self.connection.is_none() {
-            return false;
+            return;
         }
+        self.detaches = false;
         self.routes = Routes::new();
         if S::Features::RECEIVERS {
             self.settlement.clear();
         }
-        let keeps = S::Features::RECEIVE_AND_DELETE && self.retire_with_remains();
+        if S::Features::RECEIVE_AND_DELETE && keeps {
+            self.retired.keep_from(&mut self.connection);
+        }
         self.connection = None;
-        keeps
     }
 }

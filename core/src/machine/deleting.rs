@@ -8,7 +8,7 @@ use super::links::{Endpoint, Sort};
 use super::routes::Route;
 use crate::engine::LinkId;
 use crate::servicebus::received::{Origin, ReceivedMessage};
-use crate::storage::{Spare, Storage};
+use crate::storage::{Features, Spare, Storage};
 
 /// Gives a message away.
 type Take<'t, S> = &'t mut dyn FnMut(ReceivedMessage<S>);
@@ -74,18 +74,14 @@ impl<S: Storage> ClientMachine<S> {
         self.routes.add(link, Route::Endpoint(place));
     }
 
-    /// Keeps a connection that is over, if there are any on it; whether it did.
-    pub(super) fn retire_with_remains(&mut self) -> bool {
-        if self.links.count(Sort::Deleting) == 0 {
+    /// Whether a connection that is over holds any, and can be kept for them.
+    pub(super) fn has_remains(&self) -> bool {
+        if !S::Features::RECEIVE_AND_DELETE || !self.retired.has_room() || self.links.count(Sort::Deleting) == 0 {
             return false;
         }
         let connection = self.connection.as_ref();
-        let keeps = (0..self.links.end())
+        (0..self.links.end())
             .filter_map(|place| self.links.get(place))
-            .any(|endpoint| endpoint.leaves(connection, true) != Attachment::Down);
-        if keeps {
-            self.retired.keep_from(&mut self.connection);
-        }
-        keeps
+            .any(|endpoint| endpoint.leaves(connection, true) != Attachment::Down)
     }
 }

@@ -113,7 +113,7 @@ impl<S: Storage> FrameHandler<'_, S> {
                 None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
             },
             // Settled without a word: whether it was taken is not known.
-            (None, _) if update.settled => Err(Failure::new(Cause::LinkLost)),
+            (None, _) if update.settled => Err(Failure::new(Cause::LinkLost).of_call(true)),
             (None, _) => return,
         };
         self.calls.end(place, result);
@@ -284,21 +284,20 @@ impl<S: Storage> ClientMachine<S> {
             let status = self.connection.as_ref().and_then(|connection| connection.link(link));
             let fault = status.and_then(|status| status.fault);
             let leaves = endpoint.leaves(self.connection.as_ref(), false);
-            if leaves == Attachment::Down {
-                self.forget_link(link);
-            } else {
+            if leaves != Attachment::Down {
                 self.keep_link(link, place);
             }
             self.endpoint_detached(place, clock, leaves, fault);
-            return;
-        }
-        self.forget_link(link);
-        let Some(owner) = owner else { return };
-        let (Route::Endpoint(place) | Route::Sender(place) | Route::Receiver(place)) = owner;
-        let current = self.channels.both(place).contains(&Some(link));
-        if current {
+            if leaves != Attachment::Down {
+                return;
+            }
+        } else if let Some(Route::Sender(place) | Route::Receiver(place)) = owner
+            && self.channels.both(place).contains(&Some(link))
+        {
             self.node_detached(place, clock);
         }
+        // Not before: until then it tells of which messages something was written.
+        self.forget_link(link);
     }
 
     /// Why the connection ends, unless the peer has said it.

@@ -429,7 +429,7 @@ impl<S: Storage> LockRenewals<S> {
         renewal.backoff.failed();
         let (backoff, reason) = (renewal.backoff, failure.reason());
         log!(warn, "a lock was not renewed", attempt = backoff.failures(), left_ms = left.get(), failure = failure);
-        if failure.uncertain || failure.cause == Cause::Malformed {
+        if failure.uncertain {
             // The service may have renewed it all the same.
             renewal.known = false;
             renewal.doubt_ends = turn.clock.now.after(LONGEST_LOCK);

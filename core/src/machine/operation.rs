@@ -5,7 +5,7 @@ use super::calls::{GIVEN_UP, Outcome, State};
 use super::channels::Channels;
 use super::id::{EndpointId, OperationId, RequestId};
 use super::{Capacity, Cause, ClientMachine, Failure, Timer};
-use crate::engine::DeliveryId;
+use crate::engine::{Connection, DeliveryId};
 use crate::servicebus::Reason;
 use crate::storage::{Features, Storage};
 use crate::time::{Instant, Millis};
@@ -141,7 +141,7 @@ impl<S: Storage> ClientMachine<S> {
     /// Every call on an endpoint whose delivery was on the link that is gone ends with `failure`.
     pub(super) fn fail_sent(&mut self, endpoint: u32, failure: &Failure<S>) {
         let first = self.calls.first_other(endpoint);
-        self.fail_calls(endpoint, first, &failure.maybe_done(), |state| matches!(state, State::Sent(_)));
+        self.fail_calls(endpoint, first, failure, |state| matches!(state, State::Sent(_)));
     }
 
     #[inline(never)]
@@ -149,8 +149,9 @@ impl<S: Storage> ClientMachine<S> {
         let mut at = first;
         while let Some(place) = at {
             at = self.calls.next(place);
-            if self.calls.state_at(place).is_some_and(ends)
-                && let Some(State::Receiving(count)) = self.calls.end(place, Err(failure.clone()))
+            let Some(state) = self.calls.state_at(place).filter(|state| ends(state)) else { continue };
+            let uncertain = Self::may_be_done(self.connection.as_ref(), &self.channels, state);
+            if let Some(State::Receiving(count)) = self.calls.end(place, Err(failure.of_call(uncertain)))
                 && S::Features::RECEIVERS
             {
                 self.end_receive(Some(endpoint), count);
@@ -158,13 +159,14 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// Whether the service may do what a call in this state asked for.
-    pub(super) fn may_be_done(channels: &Channels<S>, state: &State<S>) -> bool {
-        match *state {
-            State::Sent(_) => true,
-            State::Requested(key) => channels.has(RequestId::new(key)) && !channels.waits(key.index),
-            _ => false,
-        }
+    /// Whether the service may do what a call in this state asked for: not where nothing of its message is written.
+    pub(super) fn may_be_done(connection: Option<&Connection<S>>, channels: &Channels<S>, state: &State<S>) -> bool {
+        let delivery = match *state {
+            State::Sent(delivery) => Some(delivery),
+            State::Requested(key) if channels.has(RequestId::new(key)) => channels.delivery(key.index),
+            _ => None,
+        };
+        delivery.is_some_and(|delivery| connection.is_none_or(|connection| !connection.is_unsent(delivery)))
     }
 
     /// Whether a call on an endpoint is pending that has not ended.
@@ -221,11 +223,12 @@ impl<S: Storage> ClientMachine<S> {
         }
         if self.calls.is_expired(operation) {
             let (state, endpoint) = (self.calls.state(operation), self.calls.endpoint(operation));
-            let uncertain = match state {
-                // A message that waits for credit is taken back: with that of another attempt it would be stored twice.
-                Some(&State::Sent(delivery)) => !self.take_message_back(delivery, endpoint),
-                state => state.is_some_and(|state| Self::may_be_done(&self.channels, state)),
-            };
+            let uncertain =
+                state.is_some_and(|state| Self::may_be_done(self.connection.as_ref(), &self.channels, state));
+            // A message that waits for credit is taken back: with that of another attempt it would be stored twice.
+            if let Some(&State::Sent(delivery)) = state {
+                self.take_message_back(delivery, endpoint);
+            }
             return Poll::Ready(Err(Failure { uncertain, ..self.timeout(endpoint) }));
         }
         Poll::Pending

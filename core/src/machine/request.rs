@@ -209,17 +209,15 @@ impl<S: Storage> ClientMachine<S> {
         self.take_back(node, delivery);
     }
 
-    /// Takes back a request that waits for credit. Returns whether it was there.
+    /// Takes back a request that waits for credit.
     #[inline(never)]
-    fn take_back(&mut self, node: u32, delivery: Option<DeliveryId>) -> bool {
-        let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return false };
+    fn take_back(&mut self, node: u32, delivery: Option<DeliveryId>) {
+        let (Some(delivery), Some(connection)) = (delivery, &mut self.connection) else { return };
         connection.set_user(delivery, None);
-        let unsent = connection.cancel(delivery);
-        if unsent {
+        if connection.cancel(delivery) {
             // It never left: there will be no response, and no place is kept for one.
             self.channels.count_response(node);
         }
-        unsent
     }
 
     /// A request has its response, which waits on its node's link, or will get none.
@@ -263,12 +261,14 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// A request will get no response. What was sent may have been carried out.
+    /// A request will get no response. What was written may have been carried out.
     pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
-        let Some((node, _)) = self.channels.request(place) else { return };
+        let (Some((node, _)), delivery) = (self.channels.request(place), self.channels.delivery(place)) else { return };
+        let written = |delivery| self.connection.as_ref().is_none_or(|connection| !connection.is_unsent(delivery));
+        let uncertain = delivery.is_some_and(written);
         // Cancels a request that waits for credit: it would be carried out later, besides the next attempt.
-        let uncertain = !self.take_back(node, self.channels.delivery(place)) && !self.channels.waits(place);
-        self.end_request(place, clock, Err(Failure { uncertain, ..failure.clone() }));
+        self.take_back(node, delivery);
+        self.end_request(place, clock, Err(failure.of_call(uncertain)));
     }
 
     /// The operation that waits for a request ends with it.

@@ -64,6 +64,16 @@ pub enum Cause {
 const _: () = assert!(size_of::<Cause>() <= 3);
 
 impl Cause {
+    /// Whether what was answered with this may have been carried out all the same: the answer cannot be read, or the
+    /// service itself does not know.
+    const fn is_doubtful(self) -> bool {
+        use Reason::{InternalError, OperationCancelled, Other, Timeout};
+        matches!(
+            self,
+            Self::Malformed | Self::Endless | Self::Service(Timeout | InternalError | OperationCancelled | Other)
+        )
+    }
+
     /// What it is in words, without its details.
     const fn words(&self) -> &'static str {
         match self {
@@ -145,7 +155,7 @@ pub struct Failure<S: Storage> {
 }
 
 impl<S: Storage> Failure<S> {
-    /// A failure without a description: the call was not carried out.
+    /// A failure without a description: the call was not carried out, unless the cause leaves that open.
     ///
     /// # Examples
     ///
@@ -157,7 +167,7 @@ impl<S: Storage> Failure<S> {
     /// assert_eq!(failure.to_string(), "the service cannot be reached");
     /// ```
     pub fn new(cause: Cause) -> Self {
-        Self { cause, uncertain: false, description: S::Description::default() }
+        Self { cause, uncertain: cause.is_doubtful(), description: S::Description::default() }
     }
 
     /// A table is full, or a value is too large for its place.
@@ -200,9 +210,10 @@ impl<S: Storage> Failure<S> {
         }
     }
 
-    /// The same of a call that may have been carried out.
-    pub(crate) fn maybe_done(&self) -> Self {
-        Self { uncertain: true, ..self.clone() }
+    /// The same of a call that may have been carried out, or that was not for sure: who lost a link or a connection knows
+    /// that for each of its calls, whatever the reason.
+    pub(crate) fn of_call(&self, uncertain: bool) -> Self {
+        Self { uncertain, ..self.clone() }
     }
 
     /// What the peer said in a detach, an end, a close or an outcome; the words are kept in `last` as well.
@@ -247,15 +258,6 @@ impl<S: Storage> Failure<S> {
             | Cause::NotOffered(_)
             | Cause::Argument(_) => false,
         }
-    }
-
-    /// Whether the call may have been carried out all the same: its answer is lost or cannot be read, or the service
-    /// itself does not know.
-    pub(crate) fn is_uncertain(&self) -> bool {
-        use Reason::{InternalError, OperationCancelled, Other, Timeout};
-        let doubtful = Cause::Malformed == self.cause || Cause::Endless == self.cause;
-        let unknown = matches!(self.cause, Cause::Service(Timeout | InternalError | OperationCancelled | Other));
-        self.uncertain || doubtful || unknown
     }
 
     /// A failure of the engine's: a link that is gone comes back.

@@ -46,6 +46,12 @@ impl<S: Storage, T> Spare<S, T> {
         }
     }
 
+    /// Whether something can be kept.
+    #[inline(always)]
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.capacity() > 0
+    }
+
     /// What is kept.
     #[inline(always)]
     pub(crate) fn kept(&self) -> Option<&T> {

@@ -17,6 +17,7 @@ mod idle_receivers;
 mod large_messages;
 mod liars;
 mod lost_answers;
+mod lost_links;
 mod names;
 mod opening;
 mod reasons;

@@ -132,14 +132,17 @@ impl Server {
 
     /// Sends the outcome of a delivery.
     pub(crate) fn settle(&mut self, id: u32, state: DeliveryState<'_>) {
-        let disposition = Disposition {
-            role: Role::Receiver,
-            first: id,
-            last: None,
-            settled: true,
-            state: Some(state),
-            batchable: false,
-        };
+        self.settle_as(id, Some(state));
+    }
+
+    /// Settles a delivery and leaves its outcome out.
+    pub(crate) fn settle_without_state(&mut self, id: u32) {
+        self.settle_as(id, None);
+    }
+
+    fn settle_as(&mut self, id: u32, state: Option<DeliveryState<'_>>) {
+        let disposition =
+            Disposition { role: Role::Receiver, first: id, last: None, settled: true, state, batchable: false };
         self.send(&disposition, &[]);
     }
 
@@ -280,13 +283,24 @@ pub(crate) fn client_with_credential<S: Storage>(
     credential: impl Credential<S::Payload> + 'static,
     script: impl FnMut(&mut Server, &Item<'_>) -> bool + 'static,
 ) -> (Client<Simulated<S>>, Rc<Cell<u32>>) {
+    let (client, driver, dials) = client_and_driver(world, settings, credential, script);
+    world.spawn(driver);
+    (client, dials)
+}
+
+/// As [`client_with_credential`], with the driver, which does not run yet.
+pub(crate) fn client_and_driver<S: Storage>(
+    world: &World,
+    settings: Settings<S>,
+    credential: impl Credential<S::Payload> + 'static,
+    script: impl FnMut(&mut Server, &Item<'_>) -> bool + 'static,
+) -> (Client<Simulated<S>>, impl Future<Output = ()> + 'static, Rc<Cell<u32>>) {
     let runtime = world.runtime::<S>();
     let shared = Rc::new(RefCell::new(Client::shared_state(settings)));
     let client = Client::new(&shared, runtime.clone());
     let dials = Rc::new(Cell::new(0));
     let dialer = Dialer { world: world.clone(), script: Rc::new(RefCell::new(script)), dials: Rc::clone(&dials) };
-    world.spawn(driver::run(shared, runtime, dialer, credential));
-    (client, dials)
+    (client, driver::run(shared, runtime, dialer, credential), dials)
 }
 
 struct Dialer {
