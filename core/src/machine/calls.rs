@@ -57,11 +57,11 @@ struct Call<S: Storage> {
     lead: Millis,
     /// The sender or receiver that it belongs to; `None` for calls of the client itself.
     endpoint: Option<Place>,
-    joint: Joint,
+    joint: Joint<Width>,
     state: State<S>,
 }
 
-fn joint<S: Storage>(call: &mut Call<S>) -> &mut Joint {
+fn joint<S: Storage>(call: &mut Call<S>) -> &mut Joint<Width> {
     &mut call.joint
 }
 
@@ -81,16 +81,26 @@ enum Row {
 /// How many rows there are.
 const ROWS: usize = if cfg!(feature = "alloc") { 4 } else { 3 };
 
+/// What chains of calls keep places in: a board has few of them.
+#[cfg(feature = "alloc")]
+type Width = u32;
+#[cfg(not(feature = "alloc"))]
+type Width = u16;
+
 /// The calls of one sender or receiver, by rows.
 #[derive(Debug, Default)]
-struct Chains([Chain; ROWS]);
+struct Chains {
+    rows: [Chain<Width>; ROWS],
+    /// Those of them of which the engine has a delivery.
+    sent: Width,
+}
 
 impl Chains {
-    fn of(&mut self, row: Row) -> &mut Chain {
+    fn of(&mut self, row: Row) -> &mut Chain<Width> {
         #[cfg(not(feature = "alloc"))]
-        let [late, waiting, others] = &mut self.0;
+        let [late, waiting, others] = &mut self.rows;
         #[cfg(feature = "alloc")]
-        let [late, waiting, others, in_order] = &mut self.0;
+        let [late, waiting, others, in_order] = &mut self.rows;
         match row {
             Row::Late => late,
             Row::Waiting => waiting,
@@ -102,7 +112,7 @@ impl Chains {
 
     /// The first call in a row, or in one behind it.
     fn first_from(&self, row: Row) -> Option<u32> {
-        self.0.get(row as usize..)?.iter().find_map(Chain::first)
+        self.rows.get(row as usize..)?.iter().find_map(Chain::first)
     }
 }
 
@@ -114,7 +124,7 @@ pub(super) struct Calls<S: Storage> {
     /// By the places of senders and receivers.
     chains: Beside<S, room::Links, Chains>,
     /// Calls that wait for a change of the connection's phase.
-    watchers: Chain,
+    watchers: Chain<Width>,
     /// Those of them that need the connection itself.
     opening: usize,
     /// Calls that wait before their next attempt, or whose tasks have yet to learn that one failed.
@@ -239,9 +249,13 @@ impl<S: Storage> Calls<S> {
         let opening = |state: &State<S>| usize::from(matches!(state, State::Opening));
         let pausing = |state: &State<S>| usize::from(matches!(state, State::Pausing | State::Done(Err(_))));
         let watches = |state: &State<S>| matches!(state, State::Watching | State::Opening);
+        let sent = |state: &State<S>| Width::from(matches!(state, State::Sent(_)));
         let call = self.calls.get_mut(place)?;
         self.opening = self.opening + opening(&state) - opening(&call.state);
         self.pausing = self.pausing + pausing(&state) - pausing(&call.state);
+        if let Some(chains) = call.endpoint.and_then(|endpoint| self.chains.get_mut(endpoint.index())) {
+            chains.sent = chains.sent + sent(&state) - sent(&call.state);
+        }
         let is_watching = watches(&state);
         let before = core::mem::replace(&mut call.state, state);
         // Calls of the client itself are in no other chain.
@@ -291,7 +305,7 @@ impl<S: Storage> Calls<S> {
 
     /// The call on a sender or receiver whose turn it is.
     pub(super) fn first_waiting(&self, endpoint: u32) -> Option<u32> {
-        let [late, waiting, ..] = &self.chains.get(endpoint)?.0;
+        let [late, waiting, ..] = &self.chains.get(endpoint)?.rows;
         late.first().or_else(|| waiting.first())
     }
 
@@ -321,7 +335,7 @@ impl<S: Storage> Calls<S> {
     /// The call of a sender whose turn it is.
     #[cfg(feature = "alloc")]
     pub(super) fn first_in_order(&self, endpoint: u32) -> Option<u32> {
-        self.chains.get(endpoint)?.0.last()?.first()
+        self.chains.get(endpoint)?.rows.last()?.first()
     }
 
     /// Whether a call on a sender or receiver is pending.
@@ -341,16 +355,9 @@ impl<S: Storage> Calls<S> {
         false
     }
 
-    /// Whether the engine has a delivery of a call on a sender or receiver. Calls that wait are in other rows.
+    /// Whether the engine has a delivery of a call on a sender or receiver.
     pub(super) fn has_sent(&self, endpoint: u32) -> bool {
-        let mut at = self.chains.get(endpoint).and_then(|chains| chains.0.get(Row::Others as usize)?.first());
-        while let Some(call) = at.and_then(|place| self.calls.get(place)) {
-            if matches!(call.state, State::Sent(_)) {
-                return true;
-            }
-            at = call.joint.next();
-        }
-        false
+        self.chains.get(endpoint).is_some_and(|chains| chains.sent > 0)
     }
 
     /// Whether a call needs the connection itself.
@@ -398,7 +405,7 @@ impl<S: Storage> Calls<S> {
     /// The calls of a receiver that wait for the end of a drain have news, and the one whose turn it is.
     pub(super) fn notice_late(&mut self, endpoint: u32) {
         self.notice_first(endpoint);
-        let mut at = self.chains.get(endpoint).and_then(|chains| chains.0.first()?.first());
+        let mut at = self.chains.get(endpoint).and_then(|chains| chains.rows.first()?.first());
         while let Some(place) = at {
             at = self.calls.get(place).and_then(|call| call.joint.next());
             self.notice(place);
@@ -482,6 +489,9 @@ impl<S: Storage> Calls<S> {
                 }
             }
         }
+        if let Some(chains) = self.chains.get_mut(endpoint) {
+            *chains = Chains::default();
+        }
     }
 
     /// Takes a call that has news.
@@ -558,6 +568,27 @@ mod tests {
             let touched = crate::storage::tests::count() - before;
             assert!(touched <= 20, "{touched} entries beside {others} calls");
         }
+    }
+
+    #[test]
+    fn whether_the_engine_has_a_delivery_follows_every_change() {
+        let mut calls = Calls::<Heap>::bounded(100);
+        let sent = |number| State::Sent(DeliveryId::numbered(number, crate::storage::Generation::FIRST));
+        let ids: Vec<_> = (0..4).map(|_| calls.begin(Some(3)).unwrap()).collect();
+        assert!(!calls.has_sent(3));
+        for (number, id) in ids.iter().enumerate() {
+            calls.set_state(*id, sent(number as u32));
+        }
+        calls.set_state(ids[0], sent(9));
+        calls.end(0, Err(Failure::new(Cause::LinkLost)));
+        calls.free(0);
+        calls.free(1);
+        calls.set_state(ids[2], State::Idle);
+        assert!(calls.has_sent(3) && !calls.has_sent(2));
+        calls.leave(3, |_| Failure::new(Cause::Closed));
+        assert!(!calls.has_sent(3), "the place may get another sender");
+        calls.free(3);
+        assert!(!calls.has_sent(3));
     }
 
     #[test]

@@ -518,6 +518,59 @@ fn what_ends_costs_the_same_however_many_receives_wait_c22() {
     }
 }
 
+/// How many entries are touched for each outcome that a sender which closes still waits for, beside so many that have come
+/// and that no task has taken.
+fn touched_for_an_outcome(ended: usize) -> usize {
+    const LAST: usize = 10;
+    let mut world = World::new();
+    let sender = world.add(Kind::Sender, 0);
+    world.connect();
+    world.send(sender);
+    world.service.keeps = Some(Vec::new());
+    let payload = <Heap as Storage>::Payload::from_static(b"\x00\x53\x77\xa1\x02hi");
+    let deadline = world.clock.now.after(Millis::from_secs(3_600));
+    for _ in 0..ended + LAST {
+        world.with(|client, _| {
+            let call = client.start(Some(sender), Some(deadline)).expect("room");
+            assert!(client.poll_send(call, sender, &mut Some(&payload), 0, None).is_pending());
+        });
+        // Within the credit.
+        if world.service.keeps.as_ref().is_some_and(|kept| kept.len() % 100 == 0) {
+            world.settle_down();
+        }
+    }
+    world.settle_down();
+    let mut kept = world.service.keeps.take().expect("they are kept");
+    assert_eq!(kept.len(), ended + LAST);
+    let settle = |world: &mut World, deliveries: Vec<DeliveryId>| {
+        for delivery in deliveries {
+            world.service.connection.settle(delivery, &DeliveryState::ACCEPTED, true).expect("it is there");
+        }
+        world.settle_down();
+    };
+    let last = kept.split_off(ended);
+    settle(&mut world, kept);
+    world.with(|client, _| client.close_endpoint(sender));
+    world.settle_down();
+    assert!(!world.client.is_gone(sender), "it waits for the last outcomes");
+    world.touched = 0;
+    let (end, before) = last.split_last().expect("some");
+    for delivery in before {
+        settle(&mut world, Vec::from([*delivery]));
+    }
+    let touched = world.touched / before.len();
+    settle(&mut world, Vec::from([*end]));
+    assert!(world.client.is_gone(sender), "with the last one it is gone");
+    touched
+}
+
+/// A sender that closes does not look through what has ended.
+#[test]
+fn an_outcome_costs_a_sender_that_closes_the_same_however_many_came_before() {
+    let (few, many) = (touched_for_an_outcome(10), touched_for_an_outcome(900));
+    assert!(many <= few * 11 / 10, "{few} entries for an outcome, {many} beside 900 that have come");
+}
+
 /// How a call goes whose message was given a place.
 #[derive(Clone, Copy, Debug)]
 enum Leaves {
