@@ -51,6 +51,10 @@ use embedded_io_async::{Read, Write};
 ///             Err(_) => self.second.dial(target).await,
 ///         }
 ///     }
+///
+///     fn is_permanent(error: &D::Error) -> bool {
+///         D::is_permanent(error)
+///     }
 /// }
 /// ```
 pub trait Dial {
@@ -64,6 +68,41 @@ pub trait Dial {
     /// Opens a transport to `target`, encrypted if [`Target::tls`] is set. The future is dropped when it takes too
     /// long.
     fn dial<'a>(&'a mut self, target: Target<'_>) -> impl Future<Output = Result<Self::Transport<'a>, Self::Error>>;
+
+    /// Whether dialling fails like this however often it is tried, since the program has set it up so: it has no
+    /// cryptography, say. Calls are not tried again then, and end with
+    /// [`ErrorKind::InvalidArgument`](crate::client::ErrorKind::InvalidArgument) and [`Argument::Dialer`]; the next one
+    /// dials again. By default no error is of this kind.
+    ///
+    /// # Examples
+    ///
+    /// A modem without a card for the network:
+    ///
+    /// ```
+    /// # use servicebus_core::driver::Dial;
+    /// # use servicebus_core::machine::Target;
+    /// # use servicebus_simulation::SimulatedDialer;
+    /// use std::io::{Error, ErrorKind};
+    ///
+    /// struct Modem<D>(D);
+    ///
+    /// impl<D: Dial<Error = Error>> Dial for Modem<D> {
+    ///     // …
+    ///     # type Transport<'a> = D::Transport<'a> where Self: 'a;
+    ///     # type Error = Error;
+    ///     # async fn dial<'a>(&'a mut self, target: Target<'_>) -> Result<D::Transport<'a>, Error> {
+    ///     #     self.0.dial(target).await
+    ///     # }
+    ///     fn is_permanent(error: &Error) -> bool {
+    ///         error.kind() == ErrorKind::NotFound
+    ///     }
+    /// }
+    /// # assert!(!Modem::<SimulatedDialer>::is_permanent(&ErrorKind::ConnectionRefused.into()));
+    /// ```
+    fn is_permanent(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 /// A stream of bytes in both directions.
@@ -544,8 +583,13 @@ async fn dial<'d, R: Runtime, D: Dial>(
     let host = host.as_str();
     log!(info, "connecting", host = host, port = port, tls = tls);
     // Made where it is awaited: from outside it would be kept a second time.
-    let opening =
-        async move { dialer.dial(Target { host, port, tls }).await.map_err(|error| unreachable::<R>(shared, error)) };
+    let opening = async move {
+        dialer.dial(Target { host, port, tls }).await.map_err(|error| {
+            let permanent = D::is_permanent(&error);
+            let cause = if permanent { Cause::Argument(Argument::Dialer) } else { Cause::Unreachable };
+            failure_by::<R>(shared, cause, error)
+        })
+    };
     let give_up = async { Err(serve::<R>(shared, until, Duration::ZERO).await) };
     race(pin!(opening), pin!(give_up)).await
 }

@@ -161,6 +161,10 @@ impl<C: Connect> Dial for Plain<C> {
         }
         self.connect.connect(target.host, target.port).await.map(Duplex).map_err(PlainError::Connect)
     }
+
+    fn is_permanent(error: &Self::Error) -> bool {
+        matches!(error, PlainError::NeedsTls)
+    }
 }
 
 /// Why [`Plain`] did not connect.

@@ -5,6 +5,7 @@ mod azure_credential;
 mod certificates;
 mod connectors;
 mod crypto;
+mod dialling;
 mod first_hours;
 mod hosts;
 mod large_message;

@@ -354,7 +354,10 @@ impl<S: Storage> LinkUp<S> {
         }
         // The peer's reason is more useful than "connection lost".
         let mut failure = self.ending.take().unwrap_or(failure);
-        if self.opening == Opening::StepByStep && !failure.is_transient() {
+        if self.opening == Opening::StepByStep
+            && !failure.is_transient()
+            && !matches!(failure.cause, Cause::Argument(_))
+        {
             // The way of opening may be all that was refused, and the next connection is opened in the other one.
             let cause = Cause::Connection(ConnectionErrorKind::Disconnected);
             failure = Failure::after(cause, Some(&failure));

@@ -26,6 +26,8 @@ pub enum Argument {
     ConnectionString,
     /// The host in it.
     HostName,
+    /// How connections are opened, which cannot work: TLS without cryptography, for example.
+    Dialer,
     /// The name of the queue, topic or subscription.
     EntityName,
     /// The entity that the connection string is for, beside another one.
@@ -90,6 +92,7 @@ impl Argument {
         match self {
             Self::ConnectionString => "the connection string is not valid",
             Self::HostName => "the host name is not valid: 256 bytes at most",
+            Self::Dialer => "no connection can be opened as the program has set it up",
             Self::EntityName => "the entity's name is not valid: 260 characters at most, a subscription's 50",
             Self::EntityPath => "the connection string is for another entity",
             Self::RuleName => "the rule's name is not valid: 50 characters at most",

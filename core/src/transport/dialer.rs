@@ -338,6 +338,15 @@ impl<N: Network> Dial for Dialer<N> {
     async fn dial(&mut self, target: Target<'_>) -> Result<Opened<N::Stream>, DialError> {
         Dialer::dial(self, target).await
     }
+
+    fn is_permanent(error: &DialError) -> bool {
+        match error {
+            DialError::Tls(_) | DialError::ServerName => true,
+            #[cfg(feature = "proxy")]
+            DialError::Proxy(error) => matches!(error, ProxyError::Url | ProxyError::Host),
+            _ => false,
+        }
+    }
 }
 
 /// Why a connection could not be opened.

@@ -7,6 +7,7 @@ mod clocks;
 mod closing;
 mod credentials;
 mod credit;
+mod dialling;
 mod drains;
 mod dropped_driver;
 mod fair_shares;
