@@ -5,6 +5,7 @@ use super::entities::description::EntityStatus;
 use super::entities::duplicates::Duplicates;
 use super::entities::{EntityError, Message, Namespace, StoreId};
 use servicebus_core::time::Duration;
+use std::borrow::Cow;
 
 /// The application properties and annotations of a message at most, in bytes.
 // docs/evidence/wire-protocol.md §8
@@ -182,7 +183,11 @@ impl<'n> Target<'n> {
     ) -> Result<Option<String>, SeveralPartitions> {
         let mut partitions = messages.into_iter().filter(|_| self.partitioned).filter_map(Message::partition);
         let first = partitions.next();
-        if partitions.all(|other| Some(other) == first) { Ok(first.map(str::to_owned)) } else { Err(SeveralPartitions) }
+        if partitions.all(|other| Some(&other) == first.as_ref()) {
+            Ok(first.map(Cow::into_owned))
+        } else {
+            Err(SeveralPartitions)
+        }
     }
 }
 

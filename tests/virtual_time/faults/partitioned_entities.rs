@@ -73,6 +73,8 @@ fn a_batch_for_a_partitioned_entity_has_one_key_f44() {
         for batch in [
             vec![m().with_partition_key("1"), m().with_partition_key("1")],
             vec![m().with_session_id("1"), m().with_session_id("1")],
+            // One session (F67).
+            vec![m().with_session_id("Abc"), m().with_session_id("aBC")],
             vec![m(), m()],
         ] {
             let answer = answer(&mut world(topic, true, false, false), &batch, true);

@@ -15,10 +15,12 @@ use servicebus_core::time::{Duration, Timestamp};
 use servicebus_core::wire::message::{Body, MessageView, section};
 use servicebus_core::wire::messaging::{Header, MessageId, Properties, put_section};
 use servicebus_core::wire::{Compound, Encode, Map, MapWriter, Reader, Sink, Symbol, Value};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::EntityError;
+use super::session::session_key;
 use crate::broker::budget::{Budget, Holding, OverBudget, Share};
 
 /// Longest session id, message id and partition key, in characters.
@@ -298,11 +300,12 @@ impl Message {
         }
     }
 
-    /// Its partition key, or the session that stands for one.
-    pub fn partition(&self) -> Option<&str> {
+    /// Its partition key, or the session that stands for one, in the form in which sessions are compared: what is one
+    /// session is in one partition.
+    pub fn partition(&self) -> Option<Cow<'_, str>> {
         let annotations = self.view().message_annotations().ok();
         let key = annotations.and_then(|map| map.get(PARTITION_KEY)).and_then(|value| value.as_str());
-        key.or(self.session_id.as_deref())
+        key.map(Cow::Borrowed).or_else(|| self.session_id.as_deref().map(session_key))
     }
 
     /// What it takes in the entity, in bytes.
