@@ -76,9 +76,10 @@ pub(super) struct Link {
     pub(super) detach_received: bool,
     /// The peer asked us to drain (sender), or we asked the peer (receiver).
     pub(super) drain: bool,
-    /// The application has nothing more to send for the drain that the peer asked for. After our detach: the answer to
-    /// that was missing when it was looked for.
+    /// The application has nothing more to send for the drain that the peer asked for.
     pub(super) drained: bool,
+    /// After our detach: how many times the peer's answers may be missing yet when they are looked for.
+    pub(super) patience: u8,
     pub(super) flow_due: bool,
     pub(super) echo_due: bool,
     /// Its place is freed with its last event.
@@ -121,6 +122,9 @@ pub(super) struct Link {
     pub(super) deliveries: Chain,
 }
 
+/// How many times the peer's answers to a link and its detach may be missing when they are looked for.
+const PATIENCE: u8 = 1;
+
 /// A limit on messages as links keep it.
 fn limit(size: Option<u64>) -> u32 {
     u32::try_from(size.unwrap_or(0)).unwrap_or(u32::MAX)
@@ -148,6 +152,7 @@ impl Link {
             delivery_limit: 0,
             drain: false,
             drained: false,
+            patience: 0,
             max_message_size: 0,
             waiting: Waiting::EMPTY,
             assembling: DeliveryIndex::NONE,
@@ -161,6 +166,11 @@ impl Link {
             flags: 0,
             next_event: UNLISTED,
         }
+    }
+
+    /// Whether the peer has answered neither its attach nor the detach that followed.
+    fn owes_both(&self) -> bool {
+        self.detach_sent && !self.detach_received && !self.attach_received
     }
 
     /// Notes the largest message that we accept, as our attach tells it: of a receiver.
@@ -406,24 +416,38 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Whether the peer has answered neither the attach of a link nor the detach that followed, and had not when this was
-    /// asked before.
-    pub(crate) fn owes_both(&mut self) -> Option<bool> {
-        let owed = |link: &&mut Link| link.detach_sent && !link.detach_received && !link.attach_received;
+    /// Whether the peer has answered neither the attach of a link nor the detach that followed, and had no time to take
+    /// beyond that of any link.
+    pub(crate) fn owes_both(&self) -> bool {
+        let owed = |link: &Link| link.owes_both() && link.patience <= PATIENCE;
+        (0..self.links.end()).any(|at| self.links.get(LinkIndex::of(at)).is_some_and(owed))
+    }
+
+    /// Looks for links of which the peer has answered neither the attach nor the detach that followed; whether it has been
+    /// waited for in vain as often as it may.
+    pub(crate) fn look_for_answers(&mut self) -> Option<bool> {
         let mut known = None;
         for at in 0..self.links.end() {
-            if let Some(link) = self.links.get_mut(LinkIndex::of(at)).filter(owed) {
-                known = known.max(Some(core::mem::replace(&mut link.drained, true)));
+            if let Some(link) = self.links.get_mut(LinkIndex::of(at)).filter(|link| link.owes_both()) {
+                known = known.max(Some(link.patience == 0));
+                link.patience = link.patience.saturating_sub(1);
             }
         }
         known
+    }
+
+    /// The peer may take longer to answer a link that was detached: so many looks more.
+    pub(crate) fn be_patient(&mut self, link: LinkId, looks: u8) {
+        if let Some(link) = self.links.find_mut(link) {
+            link.patience = PATIENCE.saturating_add(looks);
+        }
     }
 
     /// Detaches a link now, or with no more than its fault when an attach must go out first or the outbox is full.
     pub(super) fn detach_link(&mut self, at: LinkIndex, closed: bool, error: Option<&ErrorCondition<'_>>) {
         self.revoke_credit(at);
         let Some(found) = self.links.get_mut(at) else { return };
-        (found.detach_sent, found.drained) = (true, false);
+        (found.detach_sent, found.patience) = (true, PATIENCE);
         let (handle, session, attached) = (u32::from(found.output_handle), found.session, found.attach_sent);
         let channel = self.sessions.get(session).map_or(0, |session| session.channel);
         let assembling = found.assembling;

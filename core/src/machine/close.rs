@@ -8,6 +8,7 @@ use super::id::{EndpointId, OperationId};
 use super::links::{Gone, Sort};
 use super::tokens::User;
 use super::{Cause, ClientMachine, Clock, Failure, Timer, client};
+use crate::engine::LinkId;
 use crate::storage::{Features, Storage};
 use crate::time::Instant;
 use core::task::Poll;
@@ -104,6 +105,9 @@ impl<S: Storage> ClientMachine<S> {
             self.release_waiting(place);
         }
         self.detach(link);
+        if S::Features::RECEIVERS && in_session && !attached {
+            self.await_session_answer(place, link);
+        }
         if late {
             // The peer does not answer: the link keeps its place until it does, or the connection is given up for that.
             self.link_gone(place, Attachment::Down);
@@ -114,6 +118,17 @@ impl<S: Storage> ClientMachine<S> {
             } else {
                 self.wound_down(place);
             }
+        }
+    }
+
+    /// The service may take the time that it was given to find a session, though nobody waits for that any more, before it
+    /// answers the attach and the detach.
+    fn await_session_answer(&mut self, place: u32, link: LinkId) {
+        let lock = self.links.get(place).and_then(|endpoint| endpoint.session_lock());
+        let time = lock.and_then(|lock| self.session_locks.accept_timeout(lock));
+        if let (Some(time), Some(connection)) = (time, &mut self.connection) {
+            let looks = time / ATTACH_ANSWER.get() + 1;
+            connection.be_patient(link, u8::try_from(looks).unwrap_or(u8::MAX));
         }
     }
 

@@ -118,7 +118,7 @@ impl<S: Storage> ClientMachine<S> {
         if self.link_up.close_sent() {
             return connection.handle_disconnect();
         }
-        let owed = connection.owes_both();
+        let owed = connection.look_for_answers();
         self.detaches = owed.is_some();
         match owed {
             Some(true) => self.drop_connection("links are not answered"),
@@ -140,7 +140,7 @@ impl<S: Storage> ClientMachine<S> {
     /// An attach was not answered in its time. The connection goes with it where another one was not either, nor its
     /// detach: a link keeps its place until that is answered, and with each one more there would be none left.
     pub(super) fn gives_up_connection(&mut self) -> bool {
-        let owes = self.connection.as_mut().is_some_and(|connection| connection.owes_both().is_some());
+        let owes = self.connection.as_ref().is_some_and(Connection::owes_both);
         if owes {
             self.drop_connection("links are not answered");
         }

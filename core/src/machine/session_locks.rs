@@ -95,7 +95,13 @@ impl<S: Storage> SessionLocks<S> {
     pub(super) fn ask<'b>(&self, id: SessionLockId, buffer: &'b mut [u8]) -> Result<Ask<'b>, Full> {
         let lock = self.get(id).ok_or(Full)?;
         let filter = session_filter::encode(&lock.choice, buffer)?;
-        Ok((filter, lock.accept_timeout.filter(|_| lock.choice.id().is_none())))
+        Ok((filter, self.accept_timeout(id)))
+    }
+
+    /// How long the service may take to find a session, in milliseconds; `None` for one that is named.
+    pub(super) fn accept_timeout(&self, id: SessionLockId) -> Option<u32> {
+        let lock = self.get(id)?;
+        lock.accept_timeout.filter(|_| lock.choice.id().is_none())
     }
 
     /// Handles the peer's attach: the session in its filter, and the lock in its properties.

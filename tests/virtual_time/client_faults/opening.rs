@@ -1,7 +1,9 @@
 //! The whole opening of a connection ends with one attempt's time.
 
 use crate::scripted;
-use crate::stage::{Ending, MINUTE, SECOND, ending, observe, on_both_storages, policy, settings, settings_of, world};
+use crate::stage::{
+    Ending, MINUTE, SECOND, ending, observe, on_both_storages, policy, settings, settings_of, within, world,
+};
 use servicebus_core::client::Sender;
 use servicebus_core::servicebus::MessageRef;
 use servicebus_core::time::Duration;
@@ -373,7 +375,32 @@ fn closed_links_come_to_an_end<S: Complete>() {
     }
 }
 
+/// A service may take all the time that it is given to find a session, also after nobody waits for that any more.
+fn a_dropped_accept_keeps_the_connection<S: Complete>() {
+    let script = |server: &mut scripted::Server, item: &Item<'_>| match item {
+        Item::Frame(_, Performative::Attach(attach), _) => {
+            server.link(attach.handle).is_some_and(|link| link.address == "q" && link.role == Role::Receiver)
+        }
+        Item::Frame(_, Performative::Detach(_), _) => true,
+        _ => false,
+    };
+    let dials = observe(&world(QueueDescription::default()), async move |world| {
+        let (client, dials) = scripted::client(&world, settings_of::<S>(&world, policy(0)), script);
+        let other = client.sender("other").unwrap();
+        other.send(&MessageRef::new("x")).await.expect("its link is well");
+        let accept = client.accept_next_session("q", MINUTE * 5);
+        assert!(within(&world, SECOND, accept).await.is_none(), "no session is there");
+        for _ in 0..24 {
+            other.send(&MessageRef::new("x")).await.expect("its link is well");
+            world.sleep(SECOND * 10).await;
+        }
+        dials.get()
+    });
+    assert_eq!(dials, 1);
+}
+
 on_both_storages! {
+    a_connection_outlives_an_accept_that_is_dropped => a_dropped_accept_keeps_the_connection;
     a_close_beside_an_unanswered_attach_keeps_the_connection => a_close_keeps_the_connection;
     a_link_that_is_closed_before_its_attach_is_answered_comes_to_an_end => closed_links_come_to_an_end;
     a_late_answer_to_an_attach_is_not_taken_for_another => a_late_answer_is_that_of_its_attach;
