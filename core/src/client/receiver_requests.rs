@@ -90,7 +90,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Receiver<R> {
         let known = self.endpoint.shared.change(|state| state.machine.renews_itself(now));
         let response = self.endpoint.request(&RenewLock { lock_tokens: &[token] }).await?;
         let until = response.expirations().next();
-        until.map(|until| (until, known)).ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
+        until.map(|until| (until, known)).ok_or_else(|| self.endpoint.error(Failure::answered(Cause::Malformed)))
     }
 
     fn session_id(&self) -> Option<S::Text> {

@@ -84,7 +84,7 @@ impl Listed {
             return Ok(false);
         }
         if core::mem::replace(&mut self.before, digest) == digest || self.total > MOST {
-            return Err(Failure::new(Cause::Endless));
+            return Err(Failure::answered(Cause::Endless));
         }
         Ok(true)
     }

@@ -44,7 +44,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Sender<R> {
     {
         let mut number = None;
         self.schedule_each(&[message], at, |found| number = Some(found)).await?;
-        number.ok_or_else(|| self.endpoint.error(Failure::new(Cause::Malformed)))
+        number.ok_or_else(|| self.endpoint.error(Failure::answered(Cause::Malformed)))
     }
 
     /// Stores messages that become available at `at`, and hands their sequence numbers to `numbers` in their order.

@@ -182,7 +182,7 @@ impl<R: Runtime<Storage = S>, S: Storage> TransactionController<R> {
         loop {
             match self.control(Control::Declare, until).await {
                 Ok(Some(id)) => return Ok(Transaction { controller: self.clone(), id, open: true }),
-                Ok(None) => return Err(self.endpoint.error(Failure::new(Cause::Malformed))),
+                Ok(None) => return Err(self.endpoint.error(Failure::answered(Cause::Malformed))),
                 Err(failure) => {
                     if !wait_to_retry::<R>(&self.endpoint.shared, None, &mut attempt, &failure, until).await {
                         return Err(self.endpoint.error(failure));
@@ -392,7 +392,7 @@ impl<R: Runtime<Storage = S>, S: Storage> Transaction<R> {
         };
         let number = response.map(|response| response.sequence_numbers().next());
         number
-            .and_then(|number| number.ok_or_else(|| Failure::new(Cause::Malformed)))
+            .and_then(|number| number.ok_or_else(|| Failure::answered(Cause::Malformed)))
             .map_err(|failure| endpoint.error(failure))
     }
 

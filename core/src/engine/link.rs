@@ -168,11 +168,6 @@ impl Link {
         }
     }
 
-    /// Whether the peer has answered neither its attach nor the detach that followed.
-    fn owes_both(&self) -> bool {
-        self.detach_sent && !self.detach_received && !self.attach_received
-    }
-
     /// Notes the largest message that we accept, as our attach tells it: of a receiver.
     pub(super) fn accepts(&mut self, size: Option<u64>) {
         if self.role == Role::Receiver {
@@ -416,19 +411,13 @@ impl<S: Storage> Connection<S> {
         Ok(())
     }
 
-    /// Whether the peer has answered neither the attach of a link nor the detach that followed, and had no time to take
-    /// beyond that of any link.
-    pub(crate) fn owes_both(&self) -> bool {
-        let owed = |link: &Link| link.owes_both() && link.patience <= PATIENCE;
-        (0..self.links.end()).any(|at| self.links.get(LinkIndex::of(at)).is_some_and(owed))
-    }
-
     /// Looks for links of which the peer has answered neither the attach nor the detach that followed; whether it has been
     /// waited for in vain as often as it may.
     pub(crate) fn look_for_answers(&mut self) -> Option<bool> {
         let mut known = None;
         for at in 0..self.links.end() {
-            if let Some(link) = self.links.get_mut(LinkIndex::of(at)).filter(|link| link.owes_both()) {
+            let link = self.links.get_mut(LinkIndex::of(at));
+            if let Some(link) = link.filter(|link| link.detach_sent && !link.detach_received && !link.attach_received) {
                 known = known.max(Some(link.patience == 0));
                 link.patience = link.patience.saturating_sub(1);
             }

@@ -166,9 +166,6 @@ impl<S: Storage> ClientMachine<S> {
         let Some(endpoint) = self.links.get_mut(place).filter(|endpoint| !endpoint.is_closing()) else { return };
         let pending = endpoint.link().filter(|_| !endpoint.is_up());
         if let Some(link) = pending {
-            if self.gives_up_connection() {
-                return;
-            }
             self.detach(link);
             self.endpoint_detached(place, clock, Attachment::Down, None);
             return;

@@ -1,6 +1,5 @@
 //! Deadlines that have passed: each is handed to the part that set it.
 
-use super::attachment::ATTACH_ANSWER;
 use super::backoff::Backoff;
 use super::timers::{Timer, client};
 use super::{Cause, ClientMachine, Clock, Failure};
@@ -81,7 +80,7 @@ impl<S: Storage> ClientMachine<S> {
                 Timer::Call => self.call_timer(entry, clock),
                 Timer::Client if entry == client::OPENING => self.opening_expired(clock),
                 Timer::Client if entry == client::CREDENTIAL => self.credential_expired(),
-                Timer::Client => self.answer_missing(clock),
+                Timer::Client => self.answer_missing(),
                 Timer::Channel => self.channel_timer(entry, clock),
                 Timer::ChannelIdle => self.channel_idle(entry, clock),
                 Timer::Request => self.request_expired(entry, clock),
@@ -113,18 +112,18 @@ impl<S: Storage> ClientMachine<S> {
 
     /// The peer has not answered our close; or it is time to see whether it has answered attaches or their detaches. Where
     /// neither is answered still, the connection goes: such a link keeps its place.
-    fn answer_missing(&mut self, clock: Clock) {
+    fn answer_missing(&mut self) {
         let Some(connection) = &mut self.connection else { return };
         if self.link_up.close_sent() {
             return connection.handle_disconnect();
         }
         let owed = connection.look_for_answers();
         self.detaches = owed.is_some();
-        match owed {
-            Some(true) => self.drop_connection("links are not answered"),
-            Some(false) => self.timers.start(Timer::Client, client::ANSWER, clock.now, ATTACH_ANSWER),
-            None => {}
+        if owed == Some(true) {
+            self.drop_connection("links are not answered");
         }
+        // To look again.
+        self.due = true;
     }
 
     /// Detaches a link; whether it is answered is looked for in its time.
@@ -135,16 +134,6 @@ impl<S: Storage> ClientMachine<S> {
             self.detaches = true;
             self.due = true;
         }
-    }
-
-    /// An attach was not answered in its time. The connection goes with it where another one was not either, nor its
-    /// detach: a link keeps its place until that is answered, and with each one more there would be none left.
-    pub(super) fn gives_up_connection(&mut self) -> bool {
-        let owes = self.connection.as_ref().is_some_and(Connection::owes_both);
-        if owes {
-            self.drop_connection("links are not answered");
-        }
-        owes
     }
 
     /// Gives up a connection whose peer is late, transport and all.

@@ -71,7 +71,6 @@ impl<S: Storage> ClientMachine<S> {
         self.due = true;
         match self.channels.links(place) {
             Links::Up { .. } => self.channels.healthy(place),
-            Links::Pending if self.gives_up_connection() => {}
             Links::Pending => self.node_detached(place, clock),
             Links::Down => self.channels.mark(place),
         }

@@ -68,7 +68,7 @@ fn either<'a>(map: &Map<'a>, one: &str, other: &str) -> Option<Value<'a>> {
 // docs/evidence/wire-protocol.md §0 fact 12
 #[inline(never)]
 pub(super) fn check_response<S: Storage>(payload: &[u8], last: &mut S::Text) -> Result<(), Failure<S>> {
-    let malformed = || Failure::new(Cause::Malformed);
+    let malformed = || Failure::answered(Cause::Malformed);
     let view = MessageView::parse(payload).map_err(|_| malformed())?;
     let properties = view.application_properties().map_err(|_| malformed())?;
     let get = |one, other| either(&properties, one, other);

@@ -51,7 +51,7 @@ impl<S: Storage> ClientMachine<S> {
                     log!(debug, "sent", entity = Maybe(entity().and_then(|entity| self.tokens.address(entity))));
                     Ok(())
                 }
-                Outcome::Delivery(OutcomeKind::Rejected) => Err(Failure::new(Cause::Service(Reason::Other))),
+                Outcome::Delivery(OutcomeKind::Rejected) => Err(Failure::answered(Cause::Service(Reason::Other))),
                 Outcome::Delivery(kind) => Err(Failure::new(Cause::NotAccepted(kind))),
                 Outcome::Declared(_) => Err(Failure::new(Cause::LinkLost)),
             });

@@ -155,7 +155,7 @@ pub struct Failure<S: Storage> {
 }
 
 impl<S: Storage> Failure<S> {
-    /// A failure without a description: the call was not carried out, unless the cause leaves that open.
+    /// A failure without a description: the call was not carried out.
     ///
     /// # Examples
     ///
@@ -167,7 +167,12 @@ impl<S: Storage> Failure<S> {
     /// assert_eq!(failure.to_string(), "the service cannot be reached");
     /// ```
     pub fn new(cause: Cause) -> Self {
-        Self { cause, uncertain: cause.is_doubtful(), description: S::Description::default() }
+        Self { cause, uncertain: false, description: S::Description::default() }
+    }
+
+    /// What a call was answered with: it may have been carried out all the same, where the cause leaves that open.
+    pub(crate) fn answered(cause: Cause) -> Self {
+        Self { uncertain: cause.is_doubtful(), ..Self::new(cause) }
     }
 
     /// A table is full, or a value is too large for its place.
@@ -175,9 +180,10 @@ impl<S: Storage> Failure<S> {
         Self::new(Cause::Engine(EngineError::NoCapacity(capacity)))
     }
 
+    /// As [`answered`](Self::answered), in words.
     #[inline(never)]
     pub(crate) fn described(cause: Cause, description: &str) -> Self {
-        Self { description: S::Description::of(&description), ..Self::new(cause) }
+        Self { description: S::Description::of(&description), ..Self::answered(cause) }
     }
 
     /// A failure that is described by an error.

@@ -334,7 +334,7 @@ impl<P: AsRef<[u8]> + Payload> Response<P> {
     /// A response without it.
     pub(crate) fn expiration<S: Storage>(&self) -> Result<Timestamp, Failure<S>> {
         let value = self.need("expiration")?;
-        value.as_timestamp().ok_or_else(|| Failure::new(Cause::Malformed))
+        value.as_timestamp().ok_or_else(|| Failure::answered(Cause::Malformed))
     }
 
     /// Peeked or deferred messages with their locks, where they have one.
