@@ -630,6 +630,24 @@ mod tests {
         assert!(Error::<Small>::of(Failure::caused(Cause::Unreachable, source)).source().is_none());
     }
 
+    /// After these the service does not know itself what it has done, or its answer cannot be read.
+    #[test]
+    fn what_an_answer_leaves_open_is_unknown() {
+        let outcome = |failure: Failure<Heap>| Error::of(failure).outcome();
+        for reason in Reason::ALL {
+            let open =
+                matches!(reason, Reason::Timeout | Reason::InternalError | Reason::OperationCancelled | Reason::Other);
+            let wanted = if open { ErrorOutcome::Unknown } else { ErrorOutcome::NotSent };
+            let cause = Cause::Service(*reason);
+            assert_eq!(outcome(Failure::answered(cause)), wanted, "{reason}");
+            assert_eq!(outcome(Failure::described(cause, "its words")), wanted, "{reason}");
+        }
+        for cause in [Cause::Malformed, Cause::Endless] {
+            assert_eq!(outcome(Failure::answered(cause)), ErrorOutcome::Unknown, "{cause:?}");
+        }
+        assert_eq!(outcome(Failure::answered(Cause::Unreachable)), ErrorOutcome::NotSent);
+    }
+
     #[test]
     fn every_reason_has_a_kind() {
         for reason in Reason::ALL {
