@@ -113,7 +113,7 @@ impl<S: Storage> FrameHandler<'_, S> {
                 None => Err(Failure::new(Cause::Service(Reason::InvalidField))),
             },
             // Settled without a word: whether it was taken is not known.
-            (None, _) if update.settled => Err(Failure::new(Cause::LinkLost).of_call(true)),
+            (None, _) if update.settled => Err(Failure { uncertain: true, ..Failure::new(Cause::LinkLost) }),
             (None, _) => return,
         };
         self.calls.end(place, result);

@@ -166,7 +166,12 @@ impl<S: Storage> ClientMachine<S> {
             State::Requested(key) if channels.has(RequestId::new(key)) => channels.delivery(key.index),
             _ => None,
         };
-        delivery.is_some_and(|delivery| connection.is_none_or(|connection| !connection.is_unsent(delivery)))
+        delivery.is_some_and(|delivery| Self::is_written(connection, delivery))
+    }
+
+    /// Whether the service may have something of a message: not where the engine knows that nothing of it is written.
+    pub(super) fn is_written(connection: Option<&Connection<S>>, delivery: DeliveryId) -> bool {
+        connection.is_none_or(|connection| !connection.is_unsent(delivery))
     }
 
     /// Whether a call on an endpoint is pending that has not ended.

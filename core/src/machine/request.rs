@@ -264,8 +264,7 @@ impl<S: Storage> ClientMachine<S> {
     /// A request will get no response. What was written may have been carried out.
     pub(super) fn lose_request(&mut self, place: u32, clock: Clock, failure: &Failure<S>) {
         let (Some((node, _)), delivery) = (self.channels.request(place), self.channels.delivery(place)) else { return };
-        let written = |delivery| self.connection.as_ref().is_none_or(|connection| !connection.is_unsent(delivery));
-        let uncertain = delivery.is_some_and(written);
+        let uncertain = delivery.is_some_and(|delivery| Self::is_written(self.connection.as_ref(), delivery));
         // Cancels a request that waits for credit: it would be carried out later, besides the next attempt.
         self.take_back(node, delivery);
         self.end_request(place, clock, Err(failure.of_call(uncertain)));
