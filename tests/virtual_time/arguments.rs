@@ -23,6 +23,21 @@ fn refused<S: Storage, T>(result: Result<T, Error<S>>) -> Argument {
     error.argument().expect("it has a name")
 }
 
+/// What the calls that name an entity refuse.
+async fn refused_for(client: &Client<Simulated<Heap>>, name: &str) -> [Argument; 7] {
+    let processor = client.processor(name, ProcessorOptions::new());
+    let session_processor = client.session_processor(name, SessionProcessorOptions::new());
+    [
+        refused(client.sender(name)),
+        refused(client.receiver(name)),
+        refused(client.transactions(name)),
+        refused(client.list_sessions(name, None).await),
+        refused(client.accept_next_session(name, SECOND).await),
+        refused(processor.run_inline(async |_| Ok(())).await),
+        refused(session_processor.run_inline(async |_| Ok(())).await),
+    ]
+}
+
 /// A scene in which no client connects.
 fn play_offline(scene: impl AsyncFnOnce(World, Client<Simulated<Heap>>) + 'static) {
     let world = world(QueueDescription::default());
@@ -41,21 +56,13 @@ fn a_name_that_leads_to_no_entity_is_refused() {
         for name in
             ["", " ", "/", "q/", "/q", "q?x", "q#x", "q\0", "..", "sb://localhost/q", "$cbs", "q/$management", &long]
         {
-            assert_eq!(refused(client.sender(name)), Argument::EntityName, "{name:?}");
-            assert_eq!(refused(client.receiver(name)), Argument::EntityName, "{name:?}");
-            assert_eq!(refused(client.transactions(name)), Argument::EntityName, "{name:?}");
-            assert_eq!(refused(client.list_sessions(name, None).await), Argument::EntityName, "{name:?}");
-            assert_eq!(refused(client.accept_next_session(name, SECOND).await), Argument::EntityName, "{name:?}");
+            assert_eq!(refused_for(&client, name).await, [Argument::EntityName; 7], "{name:?}");
             // A subscription is no node of the service, whatever its name.
             if name != "$cbs" {
                 let below = Entity::subscription("t", name);
                 assert_eq!(refused(client.receiver(below.clone())), Argument::EntityName, "{name:?}");
                 assert_eq!(refused(client.rule_manager(below).list().await), Argument::EntityName, "{name:?}");
             }
-            let processor = client.processor(name, ProcessorOptions::new());
-            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityName, "{name:?}");
-            let processor = client.session_processor(name, SessionProcessorOptions::new());
-            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityName, "{name:?}");
         }
         let error = client.sender("q?x").unwrap_err();
         assert!(error.to_string().contains("'?' cannot be at this place of a name"), "{error}");
@@ -230,16 +237,8 @@ fn a_connection_string_for_one_entity_leads_to_no_other() {
         let orders = client.entity().expect("it is for one");
         assert_eq!(orders, Entity::queue("q"));
         for name in ["other", "q/2", "q2", "t/Subscriptions/q"] {
-            assert_eq!(refused(client.sender(name)), Argument::EntityPath, "{name}");
-            assert_eq!(refused(client.receiver(name)), Argument::EntityPath, "{name}");
-            assert_eq!(refused(client.transactions(name)), Argument::EntityPath, "{name}");
-            assert_eq!(refused(client.list_sessions(name, None).await), Argument::EntityPath, "{name}");
-            assert_eq!(refused(client.accept_next_session(name, SECOND).await), Argument::EntityPath, "{name}");
+            assert_eq!(refused_for(&client, name).await, [Argument::EntityPath; 7], "{name}");
             assert_eq!(refused(client.rule_manager(name).list().await), Argument::EntityPath, "{name}");
-            let processor = client.processor(name, ProcessorOptions::new());
-            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityPath, "{name}");
-            let processor = client.session_processor(name, SessionProcessorOptions::new());
-            assert_eq!(refused(processor.run_inline(async |_| Ok(())).await), Argument::EntityPath, "{name}");
         }
         let error = client.sender("other").unwrap_err();
         assert_eq!(error.to_string(), "other: the connection string is for another entity: Q");
@@ -294,16 +293,16 @@ fn the_key_of_an_entity_administers_it() {
         world.administration().create(&queue).await.unwrap();
         let host = "Endpoint=sb://localhost;UseDevelopmentEmulator=true";
         let text = format!("{host};SharedAccessKeyName=own;SharedAccessKey={KEY};EntityPath=mine");
-        let text = ConnectionString::parse(&text).unwrap();
+        let parsed = ConnectionString::parse(&text).unwrap();
         let options = AdministrationOptions::new().with_seed(1);
-        let admin = AdministrationClient::from_connection_string(&text, options, world.http(), world.runtime::<Heap>());
+        let (http, timer) = (world.http(), world.runtime::<Heap>());
+        let admin = AdministrationClient::from_connection_string(&parsed, options, http, timer);
         let mut mine = admin.get_queue("mine").await.unwrap();
         mine.max_delivery_count = 3;
         admin.update(&mine).await.unwrap();
         assert!(admin.get_queue("q").await.is_err());
         let mut settings = world.settings::<Heap>();
-        settings.connection_string =
-            format!("{host};SharedAccessKeyName=own;SharedAccessKey={KEY};EntityPath=mine").into();
+        settings.connection_string = text.into();
         let client = world.client_with(settings);
         client.sender(client.entity().unwrap()).unwrap().send("x").await.unwrap();
         client.close().await;
