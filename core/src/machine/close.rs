@@ -121,8 +121,8 @@ impl<S: Storage> ClientMachine<S> {
         }
     }
 
-    /// The service may take the time that it was given to find a session, though nobody waits for that any more, before it
-    /// answers the attach and the detach.
+    /// Nobody waits for a session any more. The service may still use all the time that it has to find one, and answers
+    /// neither the attach nor the detach before.
     fn await_session_answer(&mut self, place: u32, link: LinkId) {
         let lock = self.links.get(place).and_then(|endpoint| endpoint.session_lock());
         let time = lock.and_then(|lock| self.session_locks.accept_timeout(lock));

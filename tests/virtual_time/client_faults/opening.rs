@@ -375,7 +375,7 @@ fn closed_links_come_to_an_end<S: Complete>() {
     }
 }
 
-/// A service may take all the time that it is given to find a session, also after nobody waits for that any more.
+/// Nobody waits for a session any more. The service still uses all the time that it has to find one.
 fn a_dropped_accept_keeps_the_connection<S: Complete>() {
     let script = |server: &mut scripted::Server, item: &Item<'_>| match item {
         Item::Frame(_, Performative::Attach(attach), _) => {
